@@ -1,0 +1,1 @@
+"""The library behind the stages: sealing, data, fairness, balance, models, evaluation, bundles, serving."""

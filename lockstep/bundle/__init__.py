@@ -1,0 +1,1 @@
+"""Bundles: what is deployed, and the registry that holds them."""

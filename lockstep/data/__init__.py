@@ -1,0 +1,1 @@
+"""Sources, schema, expectations and feature encoding."""

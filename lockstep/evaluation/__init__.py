@@ -1,0 +1,1 @@
+"""Metrics, gates and curves of the model that ships."""

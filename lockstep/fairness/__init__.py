@@ -1,0 +1,1 @@
+"""Association with sensitive features, and fairness metrics."""

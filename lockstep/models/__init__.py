@@ -1,0 +1,1 @@
+"""Keras models: building, training, saving the same bytes each time."""

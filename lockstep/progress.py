@@ -1,0 +1,72 @@
+"""Progress of long work: a bar in a terminal, or events to whoever runs the stage."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One step of long work.
+
+    Attributes
+    ----------
+    work
+        What is being done, e.g. ``"epochs"``; never a person's value.
+    done, total
+        Finished and expected units.
+    note
+        A few words or figures on the last unit, e.g. ``"val_average_precision 0.684"``.
+    """
+
+    work: str
+    done: int
+    total: int
+    note: str = ""
+
+
+Sink = Callable[[Progress], None]
+_sink: Sink | None = None
+
+
+def set_sink(sink: Sink | None) -> None:
+    """Send every later step to `sink` instead of the terminal; None turns back to the terminal."""
+    global _sink
+    _sink = sink
+
+
+@contextmanager
+def track(work: str, total: int) -> Iterator[Callable[..., None]]:
+    """Yield ``advance(note="")``, to be called after each of `total` units of `work`."""
+    done = 0
+    if _sink is not None:
+        sink = _sink
+
+        def advance(note: str = "") -> None:
+            nonlocal done
+            done += 1
+            sink(Progress(work, done, total, note))
+
+        yield advance
+    elif sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as Bars
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+            task = bars.add_task(work, total=total, note="")
+
+            def advance_bar(note: str = "") -> None:
+                bars.update(task, advance=1, note=note)
+
+            yield advance_bar
+    else:
+        yield lambda note="": None

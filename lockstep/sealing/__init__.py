@@ -1,0 +1,1 @@
+"""Sealed files: ciphertext that still caches."""

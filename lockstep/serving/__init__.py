@@ -1,0 +1,1 @@
+"""The scoring server. Needs neither TensorFlow, Prefect nor DVC."""

@@ -1,0 +1,72 @@
+"""Typed parameters: a stage's frozen model of the keys of params.yaml that it reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import AliasPath, BaseModel, ConfigDict, Field, ValidationError
+
+from lockstep.errors import ParameterError
+
+
+def key(path: str, **constraints: Any) -> Any:
+    """Field that reads the dotted key `path` of params.yaml; `constraints` as for pydantic.Field."""
+    return Field(validation_alias=AliasPath(*path.split(".")), **constraints)
+
+
+class Params(BaseModel):
+    """Base of every stage's parameters. No field has a default: each number stands in params.yaml."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True, protected_namespaces=())
+
+    @classmethod
+    def keys(cls) -> set[str]:
+        """Dotted keys of params.yaml that this model reads."""
+        paths = (field.validation_alias for field in cls.model_fields.values())
+        return {".".join(map(str, path.path)) for path in paths if isinstance(path, AliasPath)}
+
+
+class Section(BaseModel):
+    """Base of a group of parameters that is read as a whole."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+P = TypeVar("P", bound=Params)
+
+
+def load_params(model: type[P], path: str | Path) -> P:
+    """Read `model` from the parameter file at `path`.
+
+    Raises
+    ------
+    ParameterError
+        The file is missing or no YAML mapping, a key is missing, has the wrong type or is out of range.
+    """
+    try:
+        document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParameterError(f"{path} does not exist. Run from the project's root, or `lockstep init`.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ParameterError(f"{path} is no YAML: {error}") from None
+    if not isinstance(document, dict):
+        raise ParameterError(f"{path} must be a mapping of sections. Received: {type(document).__name__}.")
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        raise ParameterError(_explain(error, path)) from None
+
+
+def _explain(error: ValidationError, path: str | Path) -> str:
+    lines = []
+    for problem in error.errors(include_url=False):
+        name = ".".join(map(str, problem["loc"]))
+        if problem["type"] == "missing":
+            lines.append(f"{name} is missing: add it to {path}.")
+        elif problem["type"] == "extra_forbidden":
+            lines.append(f"{name} is not a parameter of Lockstep: remove it from {path} or correct its name.")
+        else:
+            lines.append(f"{name}: {problem['msg']}. Received: {problem['input']!r}. Correct it in {path}.")
+    return "\n".join(lines)
