@@ -1,0 +1,82 @@
+"""The shipped model: an encoder and a LiteRT network. `compress`, `evaluate` and the server all score with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lockstep.data.encoding import Encoder, Features
+from lockstep.errors import ModelError
+
+_BATCH = 4096
+
+
+class Scorer:
+    """Calibrated probability of the positive class.
+
+    Parameters
+    ----------
+    encoder
+        Encodes raw columns.
+    model
+        LiteRT flatbuffer with the inputs ``codes`` (int32) and, unless every column is a category, ``numeric``
+        (float32), and one output, the calibrated logit.
+    threads
+        Threads of one call.
+
+    Raises
+    ------
+    ModelError
+        The bytes are no LiteRT model or expect another encoder.
+
+    Notes
+    -----
+    Not safe for use by two threads at once: an interpreter owns its input buffers.
+    """
+
+    def __init__(self, encoder: Encoder, model: bytes, threads: int = 1) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self.encoder = encoder
+        try:
+            self._interpreter = Interpreter(model_content=model, num_threads=threads)
+        except (ValueError, RuntimeError):
+            raise ModelError("The shipped model is no LiteRT flatbuffer. Run the stage `compress` again.") from None
+        self._inputs = {
+            "codes" if detail["dtype"] == np.int32 else "numeric": detail
+            for detail in self._interpreter.get_input_details()
+        }
+        widths = {"codes": len(encoder.columns), "numeric": encoder.numeric_width}
+        for name, detail in self._inputs.items():
+            if detail["shape_signature"][-1] != widths[name]:
+                raise ModelError("Model and encoder come from different trainings. Run `train` and `compress` again.")
+        self._output = self._interpreter.get_output_details()[0]["index"]
+        self._rows = 0
+
+    def probability(self, table: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float64]:
+        """Score n rows of raw columns; the answer is float64 of shape (n,)."""
+        return self.score(self.encoder.encode(table))
+
+    def score(self, features: Features) -> npt.NDArray[np.float64]:
+        """Score n encoded rows; the answer is float64 of shape (n,)."""
+        n_rows = len(features.codes)
+        parts = [
+            self._logits(Features(*(part[i : i + _BATCH] for part in features))) for i in range(0, n_rows, _BATCH)
+        ]
+        logits = np.concatenate(parts) if parts else np.empty(0)
+        return 1.0 / (1.0 + np.exp(-logits))
+
+    def _logits(self, features: Features) -> npt.NDArray[np.float64]:
+        rows = len(features.codes)
+        if rows != self._rows:
+            for detail in self._inputs.values():
+                self._interpreter.resize_tensor_input(detail["index"], [rows, int(detail["shape"][-1])])
+            self._interpreter.allocate_tensors()
+            self._rows = rows
+        for name, detail in self._inputs.items():
+            self._interpreter.set_tensor(detail["index"], getattr(features, name))
+        self._interpreter.invoke()
+        return self._interpreter.get_tensor(self._output)[:, 0].astype(np.float64)

@@ -1,0 +1,42 @@
+"""Names that Lockstep gives to columns of its own, and what is left as features."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from lockstep.errors import DataError
+
+_OWN = "lockstep:"
+
+MADE = _OWN + "made"
+"""Boolean: the row was made (repeated or synthesised) by a sampler."""
+
+SEEN = _OWN + "seen"
+"""Boolean: a row of the training source has the same features, sensitive ones left aside."""
+
+WEIGHT = _OWN + "weight"
+"""Weight of the row in the training loss."""
+
+_AUDIT = _OWN + "audit:"
+
+
+def audit(column: str) -> str:
+    """Name under which the sensitive feature `column` travels along for the audit only."""
+    return _AUDIT + column
+
+
+def audited(columns: Iterable[str]) -> list[str]:
+    """Sensitive features that travel along in `columns`, by their source names."""
+    return [name.removeprefix(_AUDIT) for name in columns if name.startswith(_AUDIT)]
+
+
+def features(columns: Iterable[str], target: str) -> list[str]:
+    """Names in `columns` that a model may see, in their order."""
+    return [name for name in columns if name != target and not name.startswith(_OWN)]
+
+
+def refuse_reserved(columns: Iterable[str]) -> None:
+    """Raise DataError if a source column bears a name that Lockstep keeps for itself."""
+    taken = [name for name in columns if name.startswith(_OWN)]
+    if taken:
+        raise DataError(f"Column names that begin with {_OWN!r} are reserved. Received: {taken}. Rename them.")

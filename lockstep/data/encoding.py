@@ -1,0 +1,213 @@
+"""From raw columns to the arrays of a network. Runs on numpy alone: the server uses it too.
+
+A category becomes a code of its column's vocabulary. A numeric column becomes a piecewise-linear vector over
+quantile bins (Gorishniy et al. 2022, "On Embeddings for Numerical Features in Tabular Deep Learning", arXiv:2203.05556)
+and the code of its exact value where many rows share it: amounts that are mostly zero have spikes (usual sums,
+caps) that bins blur.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lockstep.errors import DataError, ModelError
+
+Floats = npt.NDArray[np.float64]
+Kind = Literal["numeric", "category"]
+
+MISSING, OTHER, FIRST = 0, 1, 2
+"""Codes of a missing value, of one outside the vocabulary, and of the vocabulary's first."""
+
+_SPIKE_SHARE = 0.05
+
+
+class Features(NamedTuple):
+    """Input of a network for n rows.
+
+    Attributes
+    ----------
+    numeric : ndarray of float32, shape (n, numeric_width)
+        Piecewise-linear encoding, each entry in [0, 1]; all zero where the value is missing.
+    codes : ndarray of int32, shape (n, n_columns)
+        A code per column into one table shared by all columns.
+    """
+
+    numeric: npt.NDArray[np.float32]
+    codes: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Column:
+    """Encoding of one column, fitted on training rows.
+
+    Attributes
+    ----------
+    name, kind
+        The raw column and whether it holds numbers or categories.
+    values
+        Its vocabulary, sorted: categories, or exact values of a numeric column that many rows share.
+    edges
+        Bin edges of a numeric column, ascending; empty for categories.
+    """
+
+    name: str
+    kind: Kind
+    values: tuple[str, ...] | tuple[float, ...]
+    edges: tuple[float, ...] = ()
+
+    @property
+    def n_codes(self) -> int:
+        return FIRST + len(self.values)
+
+    @property
+    def width(self) -> int:
+        return max(len(self.edges) - 1, 0)
+
+
+class Encoder:
+    """Encodes raw columns as `Features`.
+
+    Parameters
+    ----------
+    columns
+        The fitted columns, in the order of the codes.
+    """
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self.columns = tuple(columns)
+        starts = np.cumsum([0, *(column.n_codes for column in self.columns)])
+        self._starts = starts[:-1].astype(np.int32)
+        self.n_codes = int(starts[-1])
+        self.numeric_width = sum(column.width for column in self.columns)
+        self._vocabularies: list[dict[str, int] | Floats] = [
+            {str(value): FIRST + i for i, value in enumerate(column.values)}
+            if column.kind == "category"
+            else np.asarray(column.values, dtype=np.float64)
+            for column in self.columns
+        ]
+
+    @classmethod
+    def fit(cls, table: Mapping[str, npt.NDArray[Any]], bins: int, min_value_rows: int) -> Encoder:
+        """Fit on training rows.
+
+        Parameters
+        ----------
+        table
+            Raw columns of n rows each: float64 with NaN, or object (str) with None, for a missing value.
+        bins
+            Quantile bins of a numeric column, at most.
+        min_value_rows
+            Rows that must share a category or an exact number for it to get a code of its own.
+        """
+        return cls([_fit_column(name, values, bins, min_value_rows) for name, values in table.items()])
+
+    def encode(self, table: Mapping[str, npt.NDArray[Any]]) -> Features:
+        """Encode n rows of raw columns.
+
+        Raises
+        ------
+        DataError
+            A column is missing, or a numeric one holds what is no number.
+        """
+        absent = [column.name for column in self.columns if column.name not in table]
+        if absent:
+            raise DataError(f"The model needs the columns {absent}, which are missing. Add them.")
+        n_rows = len(table[self.columns[0].name]) if self.columns else 0
+        numeric = np.zeros((n_rows, self.numeric_width), dtype=np.float32)
+        codes = np.empty((n_rows, len(self.columns)), dtype=np.int32)
+        start = 0
+        for i, (column, vocabulary) in enumerate(zip(self.columns, self._vocabularies, strict=True)):
+            raw = table[column.name]
+            if isinstance(vocabulary, dict):
+                codes[:, i] = _category_codes(raw, vocabulary)
+            else:
+                values = as_numbers(column.name, raw)
+                codes[:, i] = _value_codes(values, vocabulary)
+                if column.width:
+                    block = _piecewise_linear(values, np.asarray(column.edges))
+                    numeric[:, start : start + column.width] = block
+                    start += column.width
+        codes += self._starts
+        return Features(numeric, codes)
+
+    def to_json(self) -> bytes:
+        """Serialise; the same encoder gives the same bytes. Holds a person's values (vocabularies): seal it."""
+        columns = [
+            {"name": c.name, "kind": c.kind, "values": list(c.values), "edges": list(c.edges)}
+            for c in self.columns
+        ]
+        return json.dumps({"format": "lockstep-encoder", "version": 1, "columns": columns}).encode()
+
+    @classmethod
+    def from_json(cls, document: bytes) -> Encoder:
+        """Inverse of `to_json`; raises ModelError on another format."""
+        parsed = json.loads(document)
+        if not isinstance(parsed, dict) or (parsed.get("format"), parsed.get("version")) != ("lockstep-encoder", 1):
+            raise ModelError("This is no encoder of version 1. Train the model again with this release.")
+        return cls(
+            [Column(c["name"], c["kind"], tuple(c["values"]), tuple(c["edges"])) for c in parsed["columns"]]
+        )
+
+
+def as_numbers(name: str, raw: npt.NDArray[Any]) -> Floats:
+    """Numbers of the column `name` as float64, NaN for None; raises DataError on text."""
+    try:
+        return np.asarray(raw, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise DataError(
+            f"Column {name!r} must hold numbers; some of its values are text. Clean it at the source."
+        ) from None
+
+
+def is_missing(raw: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Mask of None and NaN in an object array."""
+    # NaN is the one value that differs from itself.
+    return np.array([value is None or value != value for value in raw], dtype=bool)
+
+
+def _fit_column(name: str, raw: npt.NDArray[Any], bins: int, min_value_rows: int) -> Column:
+    if raw.dtype == object:
+        present = raw[~is_missing(raw)].astype(str)
+        categories, counts = np.unique(present, return_counts=True)
+        return Column(name, "category", tuple(map(str, categories[counts >= min_value_rows])))
+    numbers = as_numbers(name, raw)
+    numbers = numbers[np.isfinite(numbers)]
+    values, counts = np.unique(numbers, return_counts=True)
+    shared = tuple(map(float, values[counts >= min_value_rows]))
+    # A spike would swallow most quantiles; its rows are told apart by their code, so the bins describe the rest.
+    spikes = values[counts > _SPIKE_SHARE * max(len(numbers), 1)]
+    rest = numbers[~np.isin(numbers, spikes)]
+    spread = rest if len(np.unique(rest)) > 1 else numbers
+    edges = np.unique(np.quantile(spread, np.linspace(0, 1, bins + 1))) if len(spread) else np.empty(0)
+    return Column(name, "numeric", shared, tuple(map(float, edges)) if len(edges) > 1 else ())
+
+
+def _category_codes(raw: npt.NDArray[Any], vocabulary: dict[str, int]) -> npt.NDArray[np.int32]:
+    return np.fromiter(
+        (
+            MISSING if value is None or value != value else vocabulary.get(str(value), OTHER)
+            for value in raw
+        ),
+        dtype=np.int32,
+        count=len(raw),
+    )
+
+
+def _value_codes(values: Floats, vocabulary: Floats) -> npt.NDArray[np.int32]:
+    codes = np.full(len(values), OTHER, dtype=np.int32)
+    if len(vocabulary):
+        at = np.minimum(np.searchsorted(vocabulary, values), len(vocabulary) - 1)
+        codes = np.where(vocabulary[at] == values, FIRST + at, OTHER).astype(np.int32)
+    codes[np.isnan(values)] = MISSING
+    return codes
+
+
+def _piecewise_linear(values: Floats, edges: Floats) -> npt.NDArray[np.float32]:
+    parts = (values[:, None] - edges[:-1]) / np.diff(edges)
+    return np.nan_to_num(np.clip(parts, 0.0, 1.0), nan=0.0).astype(np.float32)
