@@ -1,0 +1,113 @@
+"""Stage `debias`: takes the sensitive features and their proxies away from the model, and keeps them for the audit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from lockstep.data import columns
+from lockstep.data.expectations import parse_suite, public_categories
+from lockstep.data.labels import binary_labels
+from lockstep.data.tables import SCHEMA, from_parquet, read_bytes, require, to_parquet
+from lockstep.errors import DataError
+from lockstep.fairness.association import cramers_v
+from lockstep.fairness.groups import base_rates, group_names
+from lockstep.sealing.vault import open_vault
+from tasks._params import Params, key, load_params
+from tasks._stage import arguments, command, measured, write_report
+
+PARTS = ("train", "validation", "test")
+
+
+class DebiasParams(Params):
+    project: str = key("project")
+    target: str = key("data.target")
+    positive: str = key("data.positive")
+    sensitive: list[str] = key("data.sensitive")
+    min_category_rows: int = key("data.min_category_rows", ge=1)
+    drop_sensitive: bool = key("debias.drop_sensitive")
+    proxy_threshold: float = key("debias.proxy_threshold", gt=0, le=1)
+
+
+class Debiased(NamedTuple):
+    parts: dict[str, pa.Table]
+    report: dict[str, Any]
+
+
+def run(
+    parts: Mapping[str, pa.Table], public: Mapping[str, Sequence[str]], params: DebiasParams
+) -> Debiased:
+    """Drop sensitive features and the features that tell of them.
+
+    Parameters
+    ----------
+    parts
+        The tables ``train``, ``validation`` and ``test``. Associations are measured on ``train`` alone.
+    public
+        Categories by column that a report may name.
+
+    Returns
+    -------
+    Debiased
+        The tables, where each sensitive feature stands under its audit name, and the associations of all
+        features with all sensitive ones (Cramér's V).
+
+    Raises
+    ------
+    DataError
+        A sensitive feature is missing, or no feature is left.
+    """
+    train = parts["train"]
+    require(train, params.sensitive, "data.sensitive")
+    frame = train.to_pandas()
+    candidates = [name for name in columns.features(train.column_names, params.target) if name not in params.sensitive]
+    associations = {
+        feature: {s: round(cramers_v(frame[feature], frame[s]), 6) for s in params.sensitive} for feature in candidates
+    }
+    proxies = [f for f, found in associations.items() if max(found.values(), default=0.0) > params.proxy_threshold]
+    dropped = [*proxies, *(params.sensitive if params.drop_sensitive else [])]
+    labels = binary_labels(train, params.target, params.positive)
+    report = {
+        "associations": associations,
+        "proxies_dropped": proxies,
+        "sensitive_dropped": params.sensitive if params.drop_sensitive else [],
+        "features": [f for f in columns.features(train.column_names, params.target) if f not in dropped],
+        "labels_by_group": {
+            s: base_rates(labels, group_names(train[s].to_pylist(), public.get(s, ()), params.min_category_rows))
+            for s in params.sensitive
+        },
+    }
+    if not report["features"]:
+        raise DataError(
+            f"Every feature counts as a proxy at debias.proxy_threshold {params.proxy_threshold}. Raise it."
+        )
+    return Debiased({name: _without(table, dropped, params.sensitive) for name, table in parts.items()}, report)
+
+
+def _without(table: pa.Table, dropped: Sequence[str], sensitive: Sequence[str]) -> pa.Table:
+    kept = table.select([name for name in table.column_names if name not in dropped])
+    for name in sensitive:
+        kept = kept.append_column(columns.audit(name), table[name])
+    return kept
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    outputs = tuple(f"{part}-out" for part in PARTS)
+    args = arguments("debias", argv, *PARTS, "expectations", "key-id", *outputs, "report")
+    params = load_params(DebiasParams, args.params)
+    with measured("debias"):
+        vault = open_vault(params.project, args.key_id)
+        parts = {
+            part: from_parquet(vault.read(getattr(args, part), role=part, schema=SCHEMA)) for part in PARTS
+        }
+        suite = parse_suite(read_bytes(args.expectations), str(args.expectations))
+        result = run(parts, public_categories(suite), params)
+        for part, table in result.parts.items():
+            vault.write(getattr(args, f"{part}_out"), to_parquet(table), role=f"debiased-{part}", schema=SCHEMA)
+        write_report(args.report, result.report)
+
+
+if __name__ == "__main__":
+    command(main)
