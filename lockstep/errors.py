@@ -47,6 +47,10 @@ class SealDamaged(SealError):
     """The sealed file was truncated or altered, or was sealed with another key than it names."""
 
 
+class SealUnsupported(SealError):
+    """The sealed file has a version or an algorithm that this Lockstep does not know."""
+
+
 class WrongContext(SealError):
     """The sealed file belongs to another project, role or schema."""
 

@@ -1,0 +1,186 @@
+"""Cobblestone-256: chunked encryption with random access (https://c2sp.org/chunked-encryption, version 1)."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterator
+from typing import Any
+
+from Crypto.Cipher import AES
+
+from lockstep.errors import SealDamaged
+
+Buffer = bytes | bytearray | memoryview
+
+KEY_SIZE = 32
+SALT_SIZE = 24
+COMMITMENT_SIZE = 32
+CHUNK_SIZE = 16 * 1024
+TAG_SIZE = 16
+SEALED_CHUNK_SIZE = CHUNK_SIZE + TAG_SIZE
+PREFIX_SIZE = SALT_SIZE + COMMITMENT_SIZE
+MAX_CHUNKS = 2**38
+
+_NONCE_SIZE = 12
+_INFO = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\x00"
+
+
+def hkdf_expand(key: bytes, info: bytes, size: int) -> bytes:
+    """HKDF-Expand with SHA-512 (RFC 5869, section 2.3): `size` bytes from a uniformly random key."""
+    output, block, counter = b"", b"", 1
+    while len(output) < size:
+        block = hmac.digest(key, block + info + bytes([counter]), hashlib.sha512)
+        output, counter = output + block, counter + 1
+    return output[:size]
+
+
+def body_size(plaintext_size: int) -> int:
+    """Bytes of the body of a message of `plaintext_size` bytes."""
+    return PREFIX_SIZE + plaintext_size + (plaintext_size // CHUNK_SIZE + 1) * TAG_SIZE
+
+
+def plaintext_size(body_size: int) -> int:
+    """Bytes of plaintext that a body of `body_size` bytes claims to hold; its last chunk's tag proves it.
+
+    Raises
+    ------
+    SealDamaged
+        No message has a body of this size.
+    """
+    whole, rest = divmod(body_size - PREFIX_SIZE, SEALED_CHUNK_SIZE)
+    if whole < 0 or rest < TAG_SIZE:
+        raise SealDamaged("it was cut short")
+    if whole >= MAX_CHUNKS:
+        raise SealDamaged("it is longer than any message of the format can be")
+    return whole * CHUNK_SIZE + rest - TAG_SIZE
+
+
+class Message:
+    """The key, base nonce and commitment of one message, derived from an input key, a context and a salt.
+
+    Parameters
+    ----------
+    key
+        Input key, 32 uniformly random bytes.
+    context
+        What the message is bound to; any length.
+    salt
+        24 bytes that never repeat under `key` for another context or plaintext.
+    """
+
+    __slots__ = ("_base_nonce", "_key", "commitment")
+
+    def __init__(self, key: bytes, context: bytes, salt: bytes) -> None:
+        if len(key) != KEY_SIZE or len(salt) != SALT_SIZE:
+            raise ValueError("a key has 32 bytes and a salt 24")
+        size = KEY_SIZE + _NONCE_SIZE + COMMITMENT_SIZE
+        derived = hkdf_expand(key, _INFO + salt + context, size)
+        self._key = derived[:KEY_SIZE]
+        self._base_nonce = int.from_bytes(derived[KEY_SIZE:-COMMITMENT_SIZE], "big")
+        self.commitment = derived[-COMMITMENT_SIZE:]
+
+    def check(self, commitment: Buffer) -> None:
+        """Raise SealDamaged unless `commitment` is this message's."""
+        if not hmac.compare_digest(self.commitment, commitment):
+            raise SealDamaged("its header or salt was altered, or another key sealed it")
+
+    def seal(self, plaintext: Buffer, first: int = 0, *, final: bool = True) -> bytearray:
+        """Encrypt consecutive chunks.
+
+        Parameters
+        ----------
+        plaintext
+            Their plaintext. Unless `final`, a multiple of 16 KiB.
+        first
+            Number of the first of them in the message.
+        final
+            The message ends here: its last chunk, shorter than 16 KiB and perhaps empty, is among them.
+        """
+        view = memoryview(plaintext)
+        whole, rest = divmod(len(view), CHUNK_SIZE)
+        if rest and not final:
+            raise ValueError(f"{len(view)} bytes are no whole number of chunks")
+        sealed = bytearray(len(view) + (whole + final) * TAG_SIZE)
+        output = memoryview(sealed)
+        for source, target, cipher in self._chunks(whole + final, first, len(view)):
+            tag_at = target + len(view[source])
+            _, tag = cipher.encrypt_and_digest(view[source], output=output[target:tag_at])
+            output[tag_at : tag_at + TAG_SIZE] = tag
+        return sealed
+
+    def open(self, sealed: Buffer, first: int = 0, *, final: bool = True) -> bytearray:
+        """Decrypt consecutive chunks; inverse of `seal`. No plaintext leaves unless all tags are right.
+
+        Raises
+        ------
+        SealDamaged
+            A chunk was altered, moved, or is not the one that ends the message (`final`).
+        """
+        view = memoryview(sealed)
+        whole, rest = divmod(len(view), SEALED_CHUNK_SIZE)
+        if (rest < TAG_SIZE) if final else rest:
+            raise SealDamaged("it was cut short")
+        plaintext = bytearray(len(view) - (whole + final) * TAG_SIZE)
+        output = memoryview(plaintext)
+        for target, source, cipher in self._chunks(whole + final, first, len(plaintext)):
+            part = output[target]
+            tag_at = source + len(part)
+            try:
+                cipher.decrypt_and_verify(view[source:tag_at], view[tag_at : tag_at + TAG_SIZE], output=part)
+            except ValueError:
+                raise SealDamaged(
+                    f"chunk {first + source // SEALED_CHUNK_SIZE} was altered, moved or cut short"
+                ) from None
+        return plaintext
+
+    def _chunks(self, count: int, first: int, size: int) -> Iterator[tuple[slice, int, Any]]:
+        """Place in the plaintext, offset in the ciphertext and cipher of each of `count` chunks."""
+        if first < 0 or first + count > MAX_CHUNKS:
+            raise SealDamaged("it is longer than any message of the format can be")
+        for number in range(count):
+            nonce = (self._base_nonce ^ (first + number)).to_bytes(_NONCE_SIZE, "big")
+            start = number * CHUNK_SIZE
+            yield (
+                slice(start, min(start + CHUNK_SIZE, size)),
+                number * SEALED_CHUNK_SIZE,
+                AES.new(self._key, AES.MODE_GCM, nonce=nonce, mac_len=TAG_SIZE),
+            )
+
+
+def encrypt(key: bytes, context: bytes, plaintext: Buffer, salt: bytes) -> bytes:
+    """Encrypt a message.
+
+    Parameters
+    ----------
+    key
+        32 uniformly random bytes.
+    context
+        What the message is bound to: `decrypt` needs the same.
+    plaintext
+        The message.
+    salt
+        24 bytes that never repeat under `key` for another context or plaintext.
+
+    Returns
+    -------
+    bytes
+        salt (24) || commitment (32) || chunks of 16 KiB, each followed by its tag (16).
+    """
+    message = Message(key, context, salt)
+    return b"".join((salt, message.commitment, message.seal(plaintext)))
+
+
+def decrypt(key: bytes, context: bytes, body: Buffer) -> bytes:
+    """Decrypt what `encrypt` returned.
+
+    Raises
+    ------
+    SealDamaged
+        The body is incomplete or was altered, or key or context are not those that it was encrypted with.
+    """
+    view = memoryview(body)
+    plaintext_size(len(view))
+    message = Message(key, context, bytes(view[:SALT_SIZE]))
+    message.check(view[SALT_SIZE:PREFIX_SIZE])
+    return bytes(message.open(view[PREFIX_SIZE:]))
