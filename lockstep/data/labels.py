@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from lockstep.data.columns import MADE
 from lockstep.data.tables import require
 from lockstep.errors import DataError
 
@@ -44,3 +45,10 @@ def flag(table: pa.Table, name: str) -> npt.NDArray[Any]:
     if name not in table.column_names:
         return np.zeros(len(table), dtype=bool)
     return np.asarray(table[name].to_numpy(), dtype=bool)
+
+
+def refuse_made_rows(table: pa.Table, what: str) -> None:
+    """Raise DataError if a sampler made a row of `table`: figures on it would not be about people."""
+    made = int(np.sum(flag(table, MADE)))
+    if made:
+        raise DataError(f"{made:,} of the {what} rows were made by a sampler. Only training rows may be resampled.")

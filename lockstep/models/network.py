@@ -76,3 +76,13 @@ def build(network: Network) -> Any:
         hidden = layers.Dropout(network.dropout, name=f"dropout_{i}")(hidden)
     logit = layers.Dense(1, name="logit")(hidden)
     return keras.Model(inputs, logit, name="lockstep")
+
+
+def inference(model: Any) -> Any:
+    """`model` in inference mode as one TensorFlow function for any number of rows."""
+    import tensorflow as tf
+
+    signature = {
+        layer.name: tf.TensorSpec((None, layer.shape[-1]), layer.dtype, name=layer.name) for layer in model.inputs
+    }
+    return tf.function(lambda inputs: model(inputs, training=False), input_signature=[signature])

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lockstep.data.encoding import Features
-from lockstep.models.network import Network, build
+from lockstep.models.network import Network, build, inference
 
 _PREDICT_BATCH = 8192
 
@@ -26,7 +26,7 @@ class Schedule:
     learning_rate
         Peak; reached after `warmup_share` of all steps, then a cosine down to 0 (Loshchilov & Hutter 2017, SGDR).
     weight_decay, clip_norm
-        Of AdamW (Loshchilov & Hutter 2019), and the largest norm of one gradient.
+        Of AdamW (Loshchilov & Hutter 2019), and the largest norm of all gradients together.
     patience
         Epochs without a better validation average precision before training stops.
     seed
@@ -113,7 +113,7 @@ def train(
     rows = _batches(data, schedule)
     model.compile(
         optimizer=keras.optimizers.AdamW(
-            _learning_rate(schedule, len(rows)), weight_decay=schedule.weight_decay, clipnorm=schedule.clip_norm
+            _learning_rate(schedule, len(rows)), weight_decay=schedule.weight_decay, global_clipnorm=schedule.clip_norm
         ),
         loss=keras.losses.BinaryCrossentropy(from_logits=True),
     )
@@ -129,9 +129,7 @@ def train(
 
 def logits(model: Any, features: Features) -> npt.NDArray[np.float64]:
     """Logits of n rows in inference mode, shape (n,)."""
-    import tensorflow as tf
-
-    call = tf.function(lambda inputs: model(inputs, training=False), reduce_retracing=True)
+    call = inference(model)
     inputs = network_inputs(features)
     answers = [
         call({name: part[start : start + _PREDICT_BATCH] for name, part in inputs.items()}).numpy()

@@ -1,0 +1,130 @@
+"""Conversion of a Keras network to LiteRT, in a child process: TensorFlow's converter can crash its process."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+
+from lockstep.data.encoding import Features
+from lockstep.errors import ModelError
+
+
+def _float(converter: Any, sample: Features) -> None:
+    """Weights and activations in float32."""
+
+
+def _dynamic_int8(converter: Any, sample: Features) -> None:
+    """Weights in int8, activations quantised at run time (Jacob et al. 2018, arXiv:1712.05877)."""
+    import tensorflow as tf
+
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+
+
+def _full_int8(converter: Any, sample: Features) -> None:
+    """Weights and activations in int8; `sample` sets the activations' ranges. Inputs and output stay float32."""
+    import tensorflow as tf
+
+    from lockstep.models.training import network_inputs
+
+    _dynamic_int8(converter, sample)
+    inputs = network_inputs(sample)
+    converter.representative_dataset = lambda: (
+        {name: part[i : i + 1] for name, part in inputs.items()} for i in range(len(sample.codes))
+    )
+    converter.target_spec.supported_ops = [
+        tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
+        tf.lite.OpsSet.TFLITE_BUILTINS,
+    ]
+
+
+VARIANTS: dict[str, Callable[[Any, Features], None]] = {
+    "float32": _float,
+    "int8_dynamic": _dynamic_int8,
+    "int8": _full_int8,
+}
+
+
+def convert(network: bytes, sample: Features) -> dict[str, bytes]:
+    """Convert a saved network to each of `VARIANTS`.
+
+    Parameters
+    ----------
+    network
+        From `lockstep.models.saving.to_bytes`.
+    sample
+        Encoded training rows that stand for all.
+
+    Returns
+    -------
+    dict of str to bytes
+        A LiteRT flatbuffer by the variant's name.
+
+    Raises
+    ------
+    ModelError
+        The child process ended without an answer, or the converter refused the network.
+    """
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    # The network goes in as an argument and the result out by a pipe: nothing of it touches a disk in clear.
+    child = context.Process(target=_child, args=(network, sample, sender, os.getpid()), name="lockstep-convert")
+    child.start()
+    sender.close()
+    try:
+        answer = receiver.recv()
+    except EOFError:
+        child.join()
+        raise ModelError(
+            f"The conversion process ended with code {child.exitcode} and no answer: out of memory, or a crash of "
+            "TensorFlow's converter. Free memory, or simplify train.hidden."
+        ) from None
+    finally:
+        receiver.close()
+    child.join()
+    if isinstance(answer, str):
+        raise ModelError(f"TensorFlow's converter refuses the network: {answer}.")
+    return answer
+
+
+def _child(network: bytes, sample: Features, sender: Connection, parent: int) -> None:
+    from lockstep.processes import die_with_parent
+
+    die_with_parent(parent)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        sender.send(_convert_all(network, sample))
+    except Exception as error:
+        # Its text could hold weights; its type is enough to look it up.
+        sender.send(type(error).__name__)
+
+
+def _convert_all(network: bytes, sample: Features) -> dict[str, bytes]:
+    import tensorflow as tf
+
+    from lockstep.models import saving
+    from lockstep.models.network import inference
+    from lockstep.models.training import make_deterministic
+
+    make_deterministic(0)
+    _, model = saving.from_bytes(network)
+    call = inference(model).get_concrete_function()
+    answers = {}
+    for name, configure in VARIANTS.items():
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([call], model)
+        # Otherwise the weights pass through a SavedModel in a temporary directory, in clear.
+        converter.experimental_lower_to_saved_model = False
+        configure(converter, sample)
+        answers[name] = converter.convert()
+    return answers
+
+
+def sample_rows(features: Features, rows: int, seed: int) -> Features:
+    """Choose `rows` encoded rows at random, or all where there are no more."""
+    n_rows = len(features.codes)
+    chosen = np.sort(np.random.default_rng(seed).permutation(n_rows)[:rows])
+    return Features(*(part[chosen] for part in features))

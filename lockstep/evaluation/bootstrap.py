@@ -1,0 +1,85 @@
+"""95 % confidence intervals by the stratified percentile bootstrap (Efron & Tibshirani 1993, chapter 13)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lockstep.evaluation.metrics import Floats, Labels
+
+Interval = tuple[float, float]
+
+_PERCENTILES = (2.5, 97.5)
+
+
+def ranking_intervals(labels: Labels, probability: Floats, samples: int, seed: int) -> dict[str, Interval]:
+    """Intervals of ROC AUC, average precision and Brier score of n rows.
+
+    Rows are drawn within each class, so that the share of positives stays as it is.
+    """
+    order = np.argsort(-probability, kind="stable")
+    ranked, hits = probability[order], labels[order]
+    starts = np.append(0, np.flatnonzero(np.diff(ranked)) + 1)
+    positives, negatives = np.flatnonzero(hits), np.flatnonzero(~hits)
+    squared_error = (ranked - hits) ** 2
+    rng = np.random.default_rng(seed)
+    draws = np.empty((samples, 3))
+    for i in range(samples):
+        weights = np.zeros(len(hits))
+        for rows in (positives, negatives):
+            weights[rows] = np.bincount(rng.integers(0, len(rows), len(rows)), minlength=len(rows))
+        tied = np.add.reduceat(np.column_stack((weights * hits, weights * ~hits)), starts)
+        draws[i] = (*_areas(tied[:, 0], tied[:, 1]), np.average(squared_error, weights=weights))
+    return {
+        name: _interval(draws[:, column]) for column, name in enumerate(("roc_auc", "average_precision", "brier"))
+    }
+
+
+def _areas(hits: Floats, misses: Floats) -> tuple[float, float]:
+    """ROC AUC and average precision from the weight of each class at each distinct probability, highest first."""
+    true_positives, false_positives = np.cumsum(hits), np.cumsum(misses)
+    won = misses * (true_positives - hits / 2)
+    chosen = true_positives + false_positives
+    precision = np.divide(true_positives, chosen, out=np.zeros_like(chosen), where=chosen > 0)
+    n_positive = true_positives[-1]
+    return float(won.sum() / (n_positive * false_positives[-1])), float((precision * hits).sum() / n_positive)
+
+
+def difference_intervals(
+    table: Sequence[dict[str, Any]], samples: int, seed: int
+) -> dict[str, Interval]:
+    """Intervals of the demographic parity and the equalized odds difference.
+
+    Parameters
+    ----------
+    table
+        A group each, as `lockstep.fairness.groups.audit` counts them. Given the classes, decisions of a group are two
+        binomial draws, which is the bootstrap within group and class.
+    """
+    rng = np.random.default_rng(seed)
+    rows = np.array([group["n_rows"] for group in table])
+    positives = np.array([group["n_positive"] for group in table])
+    negatives = rows - positives
+    hits = rng.binomial(positives, [g["true_positive_rate"] for g in table], (samples, len(table)))
+    alarms = rng.binomial(negatives, [g["false_positive_rate"] for g in table], (samples, len(table)))
+    selection, hit_rate, alarm_rate = (
+        (hits + alarms) / rows,
+        hits / np.maximum(positives, 1),
+        alarms / np.maximum(negatives, 1),
+    )
+    return {
+        "demographic_parity_difference": _interval(_spread(selection)),
+        "equalized_odds_difference": _interval(np.maximum(_spread(hit_rate), _spread(alarm_rate))),
+    }
+
+
+def _spread(rates: Floats) -> Floats:
+    return np.ptp(rates, axis=1)
+
+
+def _interval(draws: npt.NDArray[np.float64]) -> Interval:
+    low, high = np.percentile(draws, _PERCENTILES)
+    return float(low), float(high)

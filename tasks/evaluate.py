@@ -1,0 +1,214 @@
+"""Stage `evaluate`: judges the model that ships, on test rows that nothing was tuned on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pydantic import Field
+
+from lockstep.bundle.digest import content_digest
+from lockstep.bundle.scorer import Scorer
+from lockstep.data import columns
+from lockstep.data.encoding import Encoder
+from lockstep.data.expectations import parse_suite, public_categories
+from lockstep.data.labels import binary_labels, flag, refuse_made_rows
+from lockstep.data.tables import SCHEMA, from_parquet, raw_columns, read_bytes, require, to_parquet
+from lockstep.errors import ParameterError
+from lockstep.evaluation.bootstrap import difference_intervals, ranking_intervals
+from lockstep.evaluation.gates import Gate, judge, no_evidence, verdict
+from lockstep.evaluation.metrics import choose_threshold, curves, metrics
+from lockstep.fairness.groups import audit, differences, group_names
+from lockstep.sealing.vault import open_vault
+from tasks._params import Params, Section, key, load_params
+from tasks._stage import arguments, command, measured, write_report
+
+_CURVE_POINTS = 400
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Gates(Section):
+    """Thresholds; each must stand in params.yaml."""
+
+    roc_auc: Share
+    average_precision: Share
+    brier: Share
+    demographic_parity_difference: dict[str, Share]
+    equalized_odds_difference: dict[str, Share]
+
+
+class EvaluateParams(Params):
+    project: str = key("project")
+    target: str = key("data.target")
+    positive: str = key("data.positive")
+    sensitive: list[str] = key("data.sensitive")
+    min_category_rows: int = key("data.min_category_rows", ge=1)
+    threshold_for: Literal["f1", "accuracy", "cost"] = key("evaluate.threshold_for")
+    false_negative_cost: float = key("evaluate.false_negative_cost", gt=0)
+    bootstrap_samples: int = key("evaluate.bootstrap_samples", ge=100)
+    min_group_rows: int = key("evaluate.min_group_rows", ge=1)
+    min_group_positives: int = key("evaluate.min_group_positives", ge=1)
+    seed: int = key("evaluate.seed", ge=0)
+    gates: Gates = key("evaluate.gates")
+
+
+class Evaluation(NamedTuple):
+    metrics: dict[str, Any]
+    report: dict[str, Any]
+    predictions: pa.Table
+    roc: list[dict[str, float]]
+    pr: list[dict[str, float]]
+
+
+def run(
+    scorer: Scorer,
+    validation: pa.Table,
+    test: pa.Table,
+    public: Mapping[str, Sequence[str]],
+    params: EvaluateParams,
+) -> Evaluation:
+    """Judge the shipped model.
+
+    Parameters
+    ----------
+    scorer
+        The model that ships.
+    validation
+        Rows on which the decision threshold is chosen.
+    test
+        Rows on which everything else is measured.
+    public
+        Categories by column that a report may name.
+
+    Raises
+    ------
+    DataError
+        A row was made by a sampler, or a sensitive feature is missing.
+    ParameterError
+        A sensitive feature has no threshold.
+    """
+    refuse_made_rows(validation, "validation")
+    refuse_made_rows(test, "test")
+    require(test, [columns.audit(s) for s in params.sensitive], "data.sensitive")
+    _require_thresholds(params)
+    labels = binary_labels(test, params.target, params.positive)
+    probability = _score(scorer, test)
+    threshold = choose_threshold(
+        binary_labels(validation, params.target, params.positive),
+        _score(scorer, validation),
+        params.threshold_for,
+        params.false_negative_cost,
+    )
+    figures = metrics(labels, probability, threshold)
+    intervals = ranking_intervals(labels, probability, params.bootstrap_samples, params.seed)
+    gates = [
+        judge(name, figures[name], intervals[name], getattr(params.gates, name), direction, len(labels))
+        for name, direction in (("roc_auc", "at least"), ("average_precision", "at least"), ("brier", "at most"))
+    ]
+    fairness = {}
+    for sensitive in params.sensitive:
+        values = test[columns.audit(sensitive)].to_pylist()
+        groups = group_names(values, public.get(sensitive, ()), params.min_category_rows)
+        by_group = audit(labels, probability >= threshold, groups)
+        fairness[sensitive] = {"groups": by_group, **differences(labels, probability >= threshold, groups)}
+        gates += _group_gates(sensitive, by_group, params)
+    unseen = ~flag(test, columns.SEEN)
+    report = {
+        "verdict": verdict(gates),
+        "gates": [gate.as_dict() for gate in gates],
+        "metrics": figures,
+        "intervals": intervals,
+        "n_test": len(labels),
+        "unseen": _unseen(labels[unseen], probability[unseen], threshold),
+        "fairness": fairness,
+    }
+    drawn = curves(labels, probability, _CURVE_POINTS)
+    predictions = pa.table({"label": pa.array(labels.astype(np.int8)), "probability": pa.array(probability)})
+    return Evaluation({**figures, "n_test": len(labels)}, report, predictions, drawn["roc"], drawn["pr"])
+
+
+def _require_thresholds(params: EvaluateParams) -> None:
+    for name in ("demographic_parity_difference", "equalized_odds_difference"):
+        absent = sorted(set(params.sensitive) - set(getattr(params.gates, name)))
+        if absent:
+            raise ParameterError(
+                f"evaluate.gates.{name} has no threshold for the sensitive features {absent}. Add them to params.yaml."
+            )
+
+
+def _score(scorer: Scorer, table: pa.Table) -> npt.NDArray[np.float64]:
+    return scorer.probability(raw_columns(table, [column.name for column in scorer.encoder.columns]))
+
+
+def _unseen(labels: npt.NDArray[np.bool_], probability: npt.NDArray[np.float64], threshold: float) -> dict[str, Any]:
+    """Figures of the test rows whose features no training row shares; none where one class is absent."""
+    if not 0 < labels.sum() < len(labels):
+        return {"n_test": len(labels), "metrics": None}
+    return {"n_test": len(labels), "metrics": metrics(labels, probability, threshold)}
+
+
+def _group_gates(sensitive: str, by_group: Mapping[str, Mapping[str, float]], params: EvaluateParams) -> list[Gate]:
+    """Gates about the groups of `sensitive`, judged on the groups that are large enough to be evidence."""
+    enough_rows = {name: g for name, g in by_group.items() if g["n_rows"] >= params.min_group_rows}
+    enough_of_both = {
+        name: g
+        for name, g in enough_rows.items()
+        if min(g["n_positive"], g["n_rows"] - g["n_positive"]) >= params.min_group_positives
+    }
+    gates = []
+    for metric, judged in (
+        ("demographic_parity_difference", enough_rows),
+        ("equalized_odds_difference", enough_of_both),
+    ):
+        name, threshold = f"{metric}:{sensitive}", getattr(params.gates, metric)[sensitive]
+        n_rows = int(sum(group["n_rows"] for group in judged.values()))
+        left_out = sorted(set(by_group) - set(judged))
+        if len(judged) < 2:
+            gates.append(no_evidence(name, threshold, n_rows, left_out))
+            continue
+        interval = difference_intervals(list(judged.values()), params.bootstrap_samples, params.seed)[metric]
+        figure = _difference(metric, list(judged.values()))
+        gates.append(judge(name, figure, interval, threshold, "at most", n_rows, left_out))
+    return gates
+
+
+def _difference(metric: str, groups: Sequence[Mapping[str, float]]) -> float:
+    rates = {
+        "demographic_parity_difference": ("selection_rate",),
+        "equalized_odds_difference": ("true_positive_rate", "false_positive_rate"),
+    }[metric]
+    return max(max(g[rate] for g in groups) - min(g[rate] for g in groups) for rate in rates)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    args = arguments(
+        "evaluate", argv, "encoder", "model", "validation", "test", "expectations", "key-id",
+        "metrics", "report", "predictions", "roc", "pr",
+    )  # fmt: skip
+    params = load_params(EvaluateParams, args.params)
+    with measured("evaluate"):
+        vault = open_vault(params.project, args.key_id)
+        encoder = vault.read(args.encoder, role="encoder", schema="encoder/1")
+        model = vault.read(args.model, role="model", schema="litert/1")
+        suite = parse_suite(read_bytes(args.expectations), str(args.expectations))
+        result = run(
+            Scorer(Encoder.from_json(encoder), model),
+            from_parquet(vault.read(args.validation, role="debiased-validation", schema=SCHEMA)),
+            from_parquet(vault.read(args.test, role="debiased-test", schema=SCHEMA)),
+            public_categories(suite),
+            params,
+        )
+        report = {**result.report, "candidate": content_digest(vault, encoder, model)}
+        vault.write(args.predictions, to_parquet(result.predictions), role="predictions", schema=SCHEMA)
+        write_report(args.roc, result.roc)
+        write_report(args.pr, result.pr)
+        write_report(args.report, report)
+        write_report(args.metrics, result.metrics)
+
+
+if __name__ == "__main__":
+    command(main)
