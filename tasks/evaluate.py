@@ -28,6 +28,7 @@ from tasks._stage import arguments, command, measured, write_report
 
 _CURVE_POINTS = 400
 
+Mask = npt.NDArray[np.bool_]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -103,6 +104,7 @@ def run(
         params.threshold_for,
         params.false_negative_cost,
     )
+    decisions = probability >= threshold
     figures = metrics(labels, probability, threshold)
     intervals = ranking_intervals(labels, probability, params.bootstrap_samples, params.seed)
     gates = [
@@ -113,9 +115,9 @@ def run(
     for sensitive in params.sensitive:
         values = test[columns.audit(sensitive)].to_pylist()
         groups = group_names(values, public.get(sensitive, ()), params.min_category_rows)
-        by_group = audit(labels, probability >= threshold, groups)
-        fairness[sensitive] = {"groups": by_group, **differences(labels, probability >= threshold, groups)}
-        gates += _group_gates(sensitive, by_group, params)
+        by_group = audit(labels, decisions, groups)
+        fairness[sensitive] = {"groups": by_group, **differences(labels, decisions, groups)}
+        gates += _group_gates(sensitive, labels, decisions, groups, by_group, params)
     unseen = ~flag(test, columns.SEEN)
     report = {
         "verdict": verdict(gates),
@@ -144,14 +146,21 @@ def _score(scorer: Scorer, table: pa.Table) -> npt.NDArray[np.float64]:
     return scorer.probability(raw_columns(table, [column.name for column in scorer.encoder.columns]))
 
 
-def _unseen(labels: npt.NDArray[np.bool_], probability: npt.NDArray[np.float64], threshold: float) -> dict[str, Any]:
+def _unseen(labels: Mask, probability: npt.NDArray[np.float64], threshold: float) -> dict[str, Any]:
     """Figures of the test rows whose features no training row shares; none where one class is absent."""
     if not 0 < labels.sum() < len(labels):
         return {"n_test": len(labels), "metrics": None}
     return {"n_test": len(labels), "metrics": metrics(labels, probability, threshold)}
 
 
-def _group_gates(sensitive: str, by_group: Mapping[str, Mapping[str, float]], params: EvaluateParams) -> list[Gate]:
+def _group_gates(
+    sensitive: str,
+    labels: Mask,
+    decisions: Mask,
+    groups: npt.NDArray[np.object_],
+    by_group: Mapping[str, Mapping[str, float]],
+    params: EvaluateParams,
+) -> list[Gate]:
     """Gates about the groups of `sensitive`, judged on the groups that are large enough to be evidence."""
     enough_rows = {name: g for name, g in by_group.items() if g["n_rows"] >= params.min_group_rows}
     enough_of_both = {
@@ -165,23 +174,15 @@ def _group_gates(sensitive: str, by_group: Mapping[str, Mapping[str, float]], pa
         ("equalized_odds_difference", enough_of_both),
     ):
         name, threshold = f"{metric}:{sensitive}", getattr(params.gates, metric)[sensitive]
-        n_rows = int(sum(group["n_rows"] for group in judged.values()))
+        rows = np.isin(groups, list(judged))
         left_out = sorted(set(by_group) - set(judged))
         if len(judged) < 2:
-            gates.append(no_evidence(name, threshold, n_rows, left_out))
+            gates.append(no_evidence(name, threshold, int(rows.sum()), left_out))
             continue
         interval = difference_intervals(list(judged.values()), params.bootstrap_samples, params.seed)[metric]
-        figure = _difference(metric, list(judged.values()))
-        gates.append(judge(name, figure, interval, threshold, "at most", n_rows, left_out))
+        figure = differences(labels[rows], decisions[rows], groups[rows])[metric]
+        gates.append(judge(name, figure, interval, threshold, "at most", int(rows.sum()), left_out))
     return gates
-
-
-def _difference(metric: str, groups: Sequence[Mapping[str, float]]) -> float:
-    rates = {
-        "demographic_parity_difference": ("selection_rate",),
-        "equalized_odds_difference": ("true_positive_rate", "false_positive_rate"),
-    }[metric]
-    return max(max(g[rate] for g in groups) - min(g[rate] for g in groups) for rate in rates)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -15,7 +15,7 @@ from lockstep.data.tables import SCHEMA, from_parquet, raw_columns
 from lockstep.files import write_atomic
 from lockstep.models import saving
 from lockstep.models.calibration import fit_platt, fold
-from lockstep.models.network import Network
+from lockstep.models.network import Network, inference
 from lockstep.models.training import Data, Epoch, Schedule, logits, train
 from lockstep.progress import track
 from lockstep.sealing.vault import open_vault
@@ -83,7 +83,7 @@ def run(train_rows: pa.Table, validation: pa.Table, params: TrainParams) -> Trai
             held_out,
             lambda epoch: advance(f"val_average_precision {epoch.val_average_precision:.4f}"),
         )
-    slope, intercept = fit_platt(logits(trained.model, held_out.features), held_out.labels)
+    slope, intercept = fit_platt(logits(inference(trained.model), held_out.features), held_out.labels)
     fold(trained.model, slope, intercept)
     report = {
         "features": names,

@@ -33,8 +33,10 @@ def _full_int8(converter: Any, sample: Features) -> None:
 
     _dynamic_int8(converter, sample)
     inputs = network_inputs(sample)
+    # TensorFlow hands a function's inputs over in the order of their names.
+    ordered = [inputs[name] for name in sorted(inputs)]
     converter.representative_dataset = lambda: (
-        {name: part[i : i + 1] for name, part in inputs.items()} for i in range(len(sample.codes))
+        [part[i : i + 1] for part in ordered] for i in range(len(sample.codes))
     )
     converter.target_spec.supported_ops = [
         tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
@@ -95,7 +97,10 @@ def _child(network: bytes, sample: Features, sender: Connection, parent: int) ->
     from lockstep.processes import die_with_parent
 
     die_with_parent(parent)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # The converter writes pages of its own diagnostics, straight to the file descriptors.
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 1)
+    os.dup2(silence, 2)
     try:
         sender.send(_convert_all(network, sample))
     except Exception as error:

@@ -43,10 +43,12 @@ def profile(table: pa.Table, target: str, min_category_rows: int) -> list[dict[s
         dtype = "float64" if column.null_count and frame_types[name].kind in "iu" else str(frame_types[name])
         suite.append(_expect("expect_column_values_to_be_of_type", column=name, type_=dtype))
         suite += _missing(name, column)
-        if _is_unique(column):
+        if name == target:
+            suite.append(_labels(name, column))
+        elif _is_unique(column):
             suite.append(_expect("expect_column_values_to_be_unique", column=name))
         elif is_category(column.type) and not pa.types.is_boolean(column.type):
-            suite += _categories(name, column, 1 if name == target else min_category_rows)
+            suite += _categories(name, column, min_category_rows)
         elif pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
             suite += _range(name, column)
     return suite
@@ -89,6 +91,12 @@ def _missing(name: str, column: pa.ChunkedArray) -> list[dict[str, Any]]:
     # Twice the missing share of today still passes, or half the present one where that is more.
     mostly = math.floor(max(2 * present - 1, present / 2) * 100) / 100
     return [_expect("expect_column_values_to_not_be_null", column=name, mostly=mostly)] if mostly else []
+
+
+def _labels(name: str, column: pa.ChunkedArray) -> dict[str, Any]:
+    return _expect(
+        "expect_column_values_to_be_in_set", column=name, value_set=sorted(pc.unique(pc.drop_null(column)).to_pylist())
+    )
 
 
 def _categories(name: str, column: pa.ChunkedArray, min_rows: int) -> list[dict[str, Any]]:

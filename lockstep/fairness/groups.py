@@ -44,9 +44,9 @@ def base_rates(labels: Labels, groups: npt.NDArray[np.object_]) -> dict[str, Any
         sensitive_features=groups,
     )
     return {
-        "groups": _rounded(frame.by_group),
-        "demographic_parity_difference": round(
-            float(demographic_parity_difference(labels, labels, sensitive_features=groups)), 6
+        "groups": _by_group(frame),
+        "demographic_parity_difference": float(
+            demographic_parity_difference(labels, labels, sensitive_features=groups)
         ),
     }
 
@@ -84,7 +84,7 @@ def audit(labels: Labels, decisions: Labels, groups: npt.NDArray[np.object_]) ->
         y_pred=decisions.astype(int),
         sensitive_features=groups,
     )
-    return _rounded(frame.by_group)
+    return _by_group(frame)
 
 
 def differences(labels: Labels, decisions: Labels, groups: npt.NDArray[np.object_]) -> dict[str, float]:
@@ -99,10 +99,8 @@ def differences(labels: Labels, decisions: Labels, groups: npt.NDArray[np.object
     }
 
 
-def _rounded(by_group: Any) -> dict[str, dict[str, float]]:
+def _by_group(frame: Any) -> dict[str, dict[str, float]]:
     return {
-        str(group): {
-            name: int(value) if name.startswith("n_") else round(float(value), 6) for name, value in row.items()
-        }
-        for group, row in by_group.iterrows()
+        str(group): {name: int(value) if name.startswith("n_") else float(value) for name, value in row.items()}
+        for group, row in frame.by_group.iterrows()
     }

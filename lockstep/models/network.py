@@ -85,4 +85,5 @@ def inference(model: Any) -> Any:
     signature = {
         layer.name: tf.TensorSpec((None, layer.shape[-1]), layer.dtype, name=layer.name) for layer in model.inputs
     }
-    return tf.function(lambda inputs: model(inputs, training=False), input_signature=[signature])
+    # Without AutoGraph, which would write the generated source to a temporary file.
+    return tf.function(lambda inputs: model(inputs, training=False), input_signature=[signature], autograph=False)

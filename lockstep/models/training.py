@@ -127,9 +127,8 @@ def train(
     return Trained(model, tuple(curve), int(stop.best_epoch) + 1)
 
 
-def logits(model: Any, features: Features) -> npt.NDArray[np.float64]:
-    """Logits of n rows in inference mode, shape (n,)."""
-    call = inference(model)
+def logits(call: Any, features: Features) -> npt.NDArray[np.float64]:
+    """Logits of n rows, shape (n,); `call` is from `lockstep.models.network.inference`."""
     inputs = network_inputs(features)
     answers = [
         call({name: part[start : start + _PREDICT_BATCH] for name, part in inputs.items()}).numpy()
@@ -193,9 +192,12 @@ def _watch(validation: Data, curve: list[Epoch], on_epoch: Callable[[Epoch], Non
     from sklearn.metrics import average_precision_score
 
     class Watch(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+            self.call = inference(self.model)
+
         def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
             figures = {} if logs is None else logs
-            scores = logits(self.model, validation.features)
+            scores = logits(self.call, validation.features)
             figures["val_average_precision"] = float(average_precision_score(validation.labels, scores))
             curve.append(
                 Epoch(

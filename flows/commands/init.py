@@ -1,0 +1,153 @@
+"""`lockstep init`: makes a clone the project of one's own table."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from io import BytesIO
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lockstep.errors import UsageError
+
+_DEMO_STAGE = "sample"
+_GATES_COMMENT = "absolute; set them before you look at a result"
+
+
+def init(
+    table: Annotated[Path, typer.Argument(help="Source table, .csv or .parquet. It is read, never copied.")],
+    target: Annotated[str, typer.Option(help="Column of labels: two classes.")],
+    sensitive: Annotated[str, typer.Option(help="Sensitive features, comma-separated.")] = "",
+    positive: Annotated[str | None, typer.Option(help="Label of the positive class; else the rarer one.")] = None,
+) -> None:
+    """Make this clone the project of your own table: params.yaml, expectation suite, dvc.yaml, key."""
+    from lockstep.data.profile import profile, to_json
+    from lockstep.data.project import find_roles
+    from lockstep.data.tables import read_source
+    from lockstep.files import write_atomic
+    from lockstep.sealing.keyring import set_up_keys
+
+    for name in ("dvc.yaml", "params.yaml"):
+        if not Path(name).is_file():
+            raise UsageError(f"{name} is not here. Run `lockstep init` in the root of a clone of Lockstep.")
+    source = read_source(table)
+    roles = find_roles(source, target, positive, [name.strip() for name in sensitive.split(",") if name.strip()])
+    params = _load(Path("params.yaml"))
+    fresh = not params.get("data") or _DEMO_STAGE in params
+    project = f"{_slug(table.stem)}-{secrets.token_hex(4)}" if fresh else str(params["project"])
+    suite = to_json(profile(source, target, params["data"]["min_category_rows"]), project)
+    # Everything is computed before the first file is written: an error leaves the clone as it was.
+    outputs = {
+        "params.yaml": _params(params, roles, project, _slug(table.stem)),
+        "dvc.yaml": _graph(_load(Path("dvc.yaml")), table),
+        "data/expectations.json": suite,
+        "approvals.json": b"[]\n",
+    }
+    for name, content in outputs.items():
+        write_atomic(name, content)
+    key_id = Path("lockstep.key-id")
+    if fresh:
+        # It names the demo's key; the new project has one of its own.
+        key_id.unlink(missing_ok=True)
+    keys = set_up_keys(project, key_id)
+    _print(roles, project, keys, list(outputs))
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "table"
+
+
+def _yaml() -> Any:
+    from ruamel.yaml import YAML
+
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 110
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    return yaml
+
+
+def _load(path: Path) -> Any:
+    return _yaml().load(path.read_text(encoding="utf-8"))
+
+
+def _dump(document: Any) -> bytes:
+    buffer = BytesIO()
+    _yaml().dump(document, buffer)
+    return buffer.getvalue()
+
+
+def _params(params: Any, roles: Any, project: str, name: str) -> bytes:
+    from ruamel.yaml.comments import CommentedMap, CommentedSeq
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
+    from lockstep.data.project import default_gates, training_size
+
+    def row(values: Any) -> Any:
+        sequence = CommentedSeq(values)
+        sequence.fa.set_flow_style()
+        return sequence
+
+    params.pop(_DEMO_STAGE, None)
+    params["project"] = project
+    data = CommentedMap(
+        target=roles.target,
+        positive=DoubleQuotedScalarString(roles.positive),
+        sensitive=row(roles.sensitive),
+        not_features=row(roles.not_features),
+        split_column=None,
+        min_category_rows=params["data"]["min_category_rows"],
+    )
+    data.yaml_add_eol_comment("the rarer class unless you said otherwise", "positive")
+    data.yaml_add_eol_comment("keys, constants, dates, and what the model may not learn from", "not_features")
+    data.yaml_add_eol_comment("a column of 'train' and 'test'; null: Lockstep splits", "split_column")
+    data.yaml_add_eol_comment("a category shared by fewer rows is a person's value", "min_category_rows")
+    data.yaml_set_comment_before_after_key("split_column", after="\n")
+    params["data"] = data
+    params["train"].update(training_size(roles.n_rows))
+    gates = CommentedMap(default_gates(roles.n_rows, roles.n_positive, roles.sensitive))
+    gates.yaml_set_start_comment(_GATES_COMMENT, indent=4)
+    params["evaluate"]["gates"] = gates
+    params["deploy"]["name"] = name
+    return _dump(params)
+
+
+def _graph(graph: Any, table: Path) -> bytes:
+    stages = graph["stages"]
+    stages.pop(_DEMO_STAGE, None)
+    old = str(next(dep for dep in stages["validate"]["deps"] if str(dep).endswith((".parquet", ".csv"))))
+    for stage in stages.values():
+        stage["cmd"] = str(stage["cmd"]).replace(f"--source {old} ", f"--source {_quoted(table)} ")
+        stage["deps"] = [str(table) if str(dep) == old else dep for dep in stage["deps"]]
+    return _dump(graph)
+
+
+def _quoted(table: Path) -> str:
+    import shlex
+
+    return shlex.quote(str(table))
+
+
+def _print(roles: Any, project: str, keys: Any, written: list[str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    grid = Table(show_header=False, box=None)
+    grid.add_row("project", project)
+    grid.add_row("rows", f"{roles.n_rows:,}")
+    grid.add_row("target", f"{roles.target}, positive {roles.positive!r} in {roles.n_positive / roles.n_rows:.2%} of rows")
+    grid.add_row("sensitive", ", ".join(roles.sensitive) or "none named")
+    for i, sentence in enumerate(roles.advice):
+        grid.add_row("" if i else "columns", sentence)
+    grid.add_row("written", ", ".join(written))
+    console.print(grid)
+    if keys.created:
+        console.print(f"A new keyring lies at {keys.keyring}. Back it up: without it nothing sealed can be opened again.")
+    if not roles.sensitive:
+        console.print("No sensitive feature is named, so no group is audited: --sensitive A,B names some.")
+    console.print(
+        "Next: review data/expectations.json and the gates in params.yaml, commit them, then `lockstep run`."
+    )

@@ -1,0 +1,74 @@
+"""`lockstep results`: what the last run came to, and where everything lies."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from lockstep.errors import UsageError
+
+_METRICS = (
+    ("roc_auc", "ROC AUC"),
+    ("average_precision", "average precision"),
+    ("error_rate", "error rate"),
+    ("brier", "Brier score"),
+    ("precision", "precision"),
+    ("recall", "recall"),
+    ("f1", "F1"),
+)
+
+
+def results() -> None:
+    """Print the metrics, the gates and the verdict of the last run, and where to look."""
+    from rich.console import Console
+    from rich.table import Table
+
+    evaluation = _read("reports/evaluation.json")
+    console = Console()
+    figures = Table(title=f"Shipped model on {evaluation['n_test']:,} test rows", title_justify="left")
+    figures.add_column("metric")
+    figures.add_column("all rows", justify="right")
+    figures.add_column("unseen rows", justify="right")
+    unseen = evaluation["unseen"]["metrics"] or {}
+    for name, title in _METRICS:
+        figures.add_row(title, _number(evaluation["metrics"][name]), _number(unseen.get(name)))
+    console.print(figures)
+    gates = Table(title="Gates", title_justify="left")
+    for column in ("gate", "figure", "95 % interval", "threshold", "verdict"):
+        gates.add_column(column, overflow="fold")
+    for gate in evaluation["gates"]:
+        interval = "" if gate["interval"] is None else " to ".join(map(_number, gate["interval"]))
+        gates.add_row(
+            gate["gate"], _number(gate["figure"]), interval, f"{gate['direction']} {gate['threshold']}", gate["verdict"]
+        )
+    console.print(gates)
+    console.print(f"Verdict: {evaluation['verdict']}")
+    _print_bundle(console)
+    console.print(
+        "Look further:  reports/  `dvc plots show`  `dvc dag`  `dvc metrics show`\n"
+        "Next:          . .venv/bin/activate\n"
+        "               lockstep up       the Prefect UI, and a nightly run\n"
+        "               lockstep serve    scores over HTTP\n"
+        "               lockstep predict TABLE --out scores.parquet.sealed\n"
+        "               lockstep init TABLE --target COL --sensitive A,B    your own table",
+        highlight=False,
+    )
+
+
+def _print_bundle(console: Any) -> None:
+    from flows.commands.serving import champion_directory
+
+    bundle = champion_directory()
+    console.print(f"Bundle:  {bundle}" if bundle else "Bundle:  none promoted yet", soft_wrap=True, highlight=False)
+
+
+def _read(path: str) -> dict[str, Any]:
+    try:
+        return json.loads(Path(path).read_bytes())
+    except FileNotFoundError:
+        raise UsageError(f"{path} is not here: nothing was evaluated yet. Run `lockstep run` first.") from None
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"

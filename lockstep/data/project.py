@@ -1,0 +1,123 @@
+"""What `lockstep init` finds out about a table: its roles, and parameters that suit its size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lockstep.data.columns import refuse_reserved
+from lockstep.data.profile import MAX_CATEGORIES
+from lockstep.data.tables import is_category, require
+from lockstep.errors import DataError
+
+_MAX_EPOCHS, _STEPS = 60, 2000
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What the columns of a table are to the pipeline.
+
+    Attributes
+    ----------
+    target, positive
+        Column of labels, and the label of the positive class.
+    sensitive
+        Sensitive features.
+    not_features
+        Columns that no model may learn from: keys, constants, dates.
+    advice
+        A sentence for each column that a person should look at.
+    n_rows, n_positive
+        Size of the table.
+    """
+
+    target: str
+    positive: str
+    sensitive: tuple[str, ...]
+    not_features: tuple[str, ...]
+    advice: tuple[str, ...]
+    n_rows: int
+    n_positive: int
+
+
+def find_roles(table: pa.Table, target: str, positive: str | None, sensitive: Sequence[str]) -> Roles:
+    """Find out the columns' roles.
+
+    Parameters
+    ----------
+    positive
+        Label of the positive class; None takes the rarer one.
+
+    Raises
+    ------
+    DataError
+        A named column is missing, the target has not two classes, a sensitive feature holds numbers, or no
+        feature is left.
+    """
+    refuse_reserved(table.column_names)
+    require(table, [target], "--target")
+    require(table, sensitive, "--sensitive")
+    if target in sensitive:
+        raise DataError(f"{target!r} is named as target and as sensitive feature. Choose one.")
+    numeric = [name for name in sensitive if not is_category(table[name].type)]
+    if numeric:
+        raise DataError(
+            f"The sensitive features {numeric} hold numbers; groups are audited by category. "
+            "Add a column with bands (for example age_band) at the source and name that."
+        )
+    counts = {str(c["values"]): c["counts"] for c in pc.value_counts(pc.drop_null(table[target])).to_pylist()}
+    if len(counts) != 2:
+        raise DataError(
+            f"Target {target!r} has {len(counts)} classes; Lockstep trains binary classifiers. "
+            "Choose a column of two classes."
+        )
+    label = min(counts, key=lambda name: (counts[name], name)) if positive is None else positive
+    if label not in counts:
+        raise DataError(f"--positive {label!r} is no label of target {target!r}. It holds: {sorted(counts)}.")
+    not_features, advice = [], []
+    for name in table.column_names:
+        reason = None if name == target or name in sensitive else _no_feature(table[name])
+        if reason:
+            not_features.append(name)
+            advice.append(f"{name}: {reason}, so it is no feature")
+        elif is_category(table[name].type) and pc.count_distinct(table[name]).as_py() > MAX_CATEGORIES:
+            advice.append(f"{name}: more than {MAX_CATEGORIES} categories; if it is free text, list it in not_features")
+    if len(not_features) + len(sensitive) + 1 >= table.num_columns:
+        raise DataError("No feature is left beside the target, the sensitive features and what is no feature.")
+    return Roles(
+        target, label, tuple(sensitive), tuple(not_features), tuple(advice), len(table), counts[label]
+    )
+
+
+def _no_feature(column: pa.ChunkedArray) -> str | None:
+    if pa.types.is_temporal(column.type) or pa.types.is_nested(column.type) or pa.types.is_binary(column.type):
+        return f"it is of type {column.type}"
+    distinct = pc.count_distinct(column, mode="only_valid").as_py()
+    if distinct < 2:
+        return "it holds one value" if distinct else "it is empty"
+    if distinct == len(column) and not pa.types.is_floating(column.type):
+        return "it differs in every row, like a key"
+    return None
+
+
+def training_size(n_rows: int) -> dict[str, int]:
+    """Batch size, epochs and patience for `n_rows` rows: small tables take small steps, and enough of them."""
+    batch_size = 2 ** min(10, max(5, round(math.log2(max(n_rows, 1) / 100))))
+    epochs = min(_MAX_EPOCHS, max(8, math.ceil(_STEPS * batch_size / max(n_rows, 1))))
+    return {"batch_size": batch_size, "epochs": epochs, "patience": max(4, epochs // 4)}
+
+
+def default_gates(n_rows: int, n_positive: int, sensitive: Sequence[str]) -> dict[str, float | dict[str, float]]:
+    """Thresholds that a useless model breaks; a team replaces them by its own before it looks at a result."""
+    share = n_positive / n_rows
+    return {
+        "roc_auc": 0.7,
+        "average_precision": round(min(2 * share, (1 + share) / 2), 3),
+        "brier": round(share * (1 - share), 4),
+        "demographic_parity_difference": dict.fromkeys(sensitive, 0.1),
+        "equalized_odds_difference": dict.fromkeys(sensitive, 0.1),
+    }
