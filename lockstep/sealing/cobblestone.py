@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import io
 from collections.abc import Iterator
 from typing import Any
 
@@ -59,6 +60,11 @@ def plaintext_size(body_size: int) -> int:
 class Message:
     """The key, base nonce and commitment of one message, derived from an input key, a context and a salt.
 
+    Attributes
+    ----------
+    prefix
+        salt || commitment: the first 56 bytes of the body.
+
     Parameters
     ----------
     key
@@ -69,7 +75,7 @@ class Message:
         24 bytes that never repeat under `key` for another context or plaintext.
     """
 
-    __slots__ = ("_base_nonce", "_key", "commitment")
+    __slots__ = ("_base_nonce", "_key", "prefix")
 
     def __init__(self, key: bytes, context: bytes, salt: bytes) -> None:
         if len(key) != KEY_SIZE or len(salt) != SALT_SIZE:
@@ -78,15 +84,24 @@ class Message:
         derived = hkdf_expand(key, _INFO + salt + context, size)
         self._key = derived[:KEY_SIZE]
         self._base_nonce = int.from_bytes(derived[KEY_SIZE:-COMMITMENT_SIZE], "big")
-        self.commitment = derived[-COMMITMENT_SIZE:]
+        self.prefix = salt + derived[-COMMITMENT_SIZE:]
 
-    def check(self, commitment: Buffer) -> None:
-        """Raise SealDamaged unless `commitment` is this message's."""
-        if not hmac.compare_digest(self.commitment, commitment):
+    @classmethod
+    def resume(cls, key: bytes, context: bytes, prefix: Buffer) -> Message:
+        """The message whose body starts with `prefix`, 56 bytes.
+
+        Raises
+        ------
+        SealDamaged
+            The commitment is not that of `key`, `context` and the salt.
+        """
+        message = cls(key, context, bytes(prefix[:SALT_SIZE]))
+        if not hmac.compare_digest(message.prefix, prefix):
             raise SealDamaged("its header or salt was altered, or another key sealed it")
+        return message
 
-    def seal(self, plaintext: Buffer, first: int = 0, *, final: bool = True) -> bytearray:
-        """Encrypt consecutive chunks.
+    def seal(self, plaintext: Buffer, first: int = 0, *, final: bool = True) -> Iterator[bytes]:
+        """Encrypt consecutive chunks; yields the pieces of the ciphertext.
 
         Parameters
         ----------
@@ -97,55 +112,40 @@ class Message:
         final
             The message ends here: its last chunk, shorter than 16 KiB and perhaps empty, is among them.
         """
-        view = memoryview(plaintext)
+        view = memoryview(plaintext).cast("B")
         whole, rest = divmod(len(view), CHUNK_SIZE)
         if rest and not final:
             raise ValueError(f"{len(view)} bytes are no whole number of chunks")
-        sealed = bytearray(len(view) + (whole + final) * TAG_SIZE)
-        output = memoryview(sealed)
-        for source, target, cipher in self._chunks(whole + final, first, len(view)):
-            tag_at = target + len(view[source])
-            _, tag = cipher.encrypt_and_digest(view[source], output=output[target:tag_at])
-            output[tag_at : tag_at + TAG_SIZE] = tag
-        return sealed
+        for number in range(whole + final):
+            chunk = view[number * CHUNK_SIZE : (number + 1) * CHUNK_SIZE]
+            yield from self._cipher(first + number).encrypt_and_digest(chunk)
 
-    def open(self, sealed: Buffer, first: int = 0, *, final: bool = True) -> bytearray:
-        """Decrypt consecutive chunks; inverse of `seal`. No plaintext leaves unless all tags are right.
+    def open(self, sealed: Buffer, first: int = 0, *, final: bool = True) -> Iterator[bytes]:
+        """Decrypt consecutive chunks; inverse of `seal`. Each plaintext is yielded after its tag was checked.
 
         Raises
         ------
         SealDamaged
             A chunk was altered, moved, or is not the one that ends the message (`final`).
         """
-        view = memoryview(sealed)
+        view = memoryview(sealed).cast("B")
         whole, rest = divmod(len(view), SEALED_CHUNK_SIZE)
         if (rest < TAG_SIZE) if final else rest:
             raise SealDamaged("it was cut short")
-        plaintext = bytearray(len(view) - (whole + final) * TAG_SIZE)
-        output = memoryview(plaintext)
-        for target, source, cipher in self._chunks(whole + final, first, len(plaintext)):
-            part = output[target]
-            tag_at = source + len(part)
+        for number in range(whole + final):
+            chunk = view[number * SEALED_CHUNK_SIZE : (number + 1) * SEALED_CHUNK_SIZE]
+            cipher = self._cipher(first + number)
             try:
-                cipher.decrypt_and_verify(view[source:tag_at], view[tag_at : tag_at + TAG_SIZE], output=part)
+                plaintext = cipher.decrypt_and_verify(chunk[:-TAG_SIZE], chunk[-TAG_SIZE:])
             except ValueError:
-                raise SealDamaged(
-                    f"chunk {first + source // SEALED_CHUNK_SIZE} was altered, moved or cut short"
-                ) from None
-        return plaintext
+                raise SealDamaged(f"chunk {first + number} was altered, moved or cut short") from None
+            yield plaintext
 
-    def _chunks(self, count: int, first: int, size: int) -> Iterator[tuple[slice, int, Any]]:
-        """Place in the plaintext, offset in the ciphertext and cipher of each of `count` chunks."""
-        if first < 0 or first + count > MAX_CHUNKS:
+    def _cipher(self, number: int) -> Any:
+        if not 0 <= number < MAX_CHUNKS:
             raise SealDamaged("it is longer than any message of the format can be")
-        for number in range(count):
-            nonce = (self._base_nonce ^ (first + number)).to_bytes(_NONCE_SIZE, "big")
-            start = number * CHUNK_SIZE
-            yield (
-                slice(start, min(start + CHUNK_SIZE, size)),
-                number * SEALED_CHUNK_SIZE,
-                AES.new(self._key, AES.MODE_GCM, nonce=nonce, mac_len=TAG_SIZE),
-            )
+        nonce = (self._base_nonce ^ number).to_bytes(_NONCE_SIZE, "big")
+        return AES.new(self._key, AES.MODE_GCM, nonce=nonce, mac_len=TAG_SIZE)
 
 
 def encrypt(key: bytes, context: bytes, plaintext: Buffer, salt: bytes) -> bytes:
@@ -168,7 +168,10 @@ def encrypt(key: bytes, context: bytes, plaintext: Buffer, salt: bytes) -> bytes
         salt (24) || commitment (32) || chunks of 16 KiB, each followed by its tag (16).
     """
     message = Message(key, context, salt)
-    return b"".join((salt, message.commitment, message.seal(plaintext)))
+    body = io.BytesIO()
+    body.write(message.prefix)
+    body.writelines(message.seal(plaintext))
+    return body.getvalue()
 
 
 def decrypt(key: bytes, context: bytes, body: Buffer) -> bytes:
@@ -179,8 +182,9 @@ def decrypt(key: bytes, context: bytes, body: Buffer) -> bytes:
     SealDamaged
         The body is incomplete or was altered, or key or context are not those that it was encrypted with.
     """
-    view = memoryview(body)
+    view = memoryview(body).cast("B")
     plaintext_size(len(view))
-    message = Message(key, context, bytes(view[:SALT_SIZE]))
-    message.check(view[SALT_SIZE:PREFIX_SIZE])
-    return bytes(message.open(view[PREFIX_SIZE:]))
+    message = Message.resume(key, context, view[:PREFIX_SIZE])
+    plaintext = io.BytesIO()
+    plaintext.writelines(message.open(view[PREFIX_SIZE:]))
+    return plaintext.getvalue()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import struct
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from lockstep.errors import NotSealed, SealDamaged, SealUnsupported
 from lockstep.sealing.cobblestone import CHUNK_SIZE, Buffer
+from lockstep.sealing.keys import is_key_id
 
 MAGIC = b"\x89LSEAL\r\n"
 VERSION = 1
@@ -43,6 +45,8 @@ class Header:
     random_salt: bool = False
 
     def __post_init__(self) -> None:
+        if not is_key_id(self.key_id):
+            raise ValueError(f"a key id has 16 hexadecimal digits. Received: {self.key_id!r}.")
         for what in ("project", "role", "schema"):
             name = getattr(self, what)
             if not is_name(name):
@@ -117,3 +121,18 @@ def parse_header(start: Buffer) -> tuple[Header, bytes]:
     if header.encode() != start[:end]:
         raise SealDamaged("its header has bytes that no sealed file has")
     return header, start[:end]
+
+
+def read_header(file: BinaryIO) -> tuple[Header, bytes]:
+    """Read the header at the position of `file`, and nothing behind it; as `parse_header`."""
+    fixed = read_exactly(file, _FIXED.size)
+    return parse_header(fixed + read_exactly(file, sum(fixed[-3:]) if len(fixed) == _FIXED.size else 0))
+
+
+def read_exactly(file: BinaryIO, size: int) -> bytes:
+    """`size` bytes of `file`, fewer only at its end: a pipe gives what it has."""
+    pieces = []
+    while size and (piece := file.read(size)):
+        pieces.append(piece)
+        size -= len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -1,0 +1,141 @@
+"""Random access to a sealed file: pyarrow reads row groups through it without decrypting the rest."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
+
+from lockstep.sealing._naming import naming
+from lockstep.sealing.cobblestone import (
+    CHUNK_SIZE,
+    PREFIX_SIZE,
+    SEALED_CHUNK_SIZE,
+    Buffer,
+    Message,
+    plaintext_size,
+)
+from lockstep.sealing.header import Header, read_exactly, read_header
+from lockstep.sealing.keys import Key
+
+_RUN = 64
+"""Chunks that are read from the file at a time, so that a large read needs no second buffer of its size."""
+
+
+class SealedReader(io.RawIOBase):
+    """A read-only, seekable file object over the plaintext of a sealed file.
+
+    No byte is given out before its chunk's tag was checked. The length is authenticated when the reader is
+    made, by the last chunk's tag: an end, or a seek from it, is never a truncated file's.
+
+    Parameters
+    ----------
+    file
+        The sealed file, seekable; closed with the reader.
+    admit
+        Gives the key for a header, or raises.
+    name
+        Of the file, for messages.
+
+    Attributes
+    ----------
+    header
+        Header of the file, authenticated.
+    size
+        Bytes of plaintext, authenticated.
+
+    Raises
+    ------
+    NotSealed, SealDamaged, SealUnsupported
+        At construction or by any read.
+    """
+
+    def __init__(self, file: BinaryIO, admit: Callable[[Header], Key], name: str) -> None:
+        super().__init__()
+        self._file = file
+        self.name = name
+        self._position = 0
+        with naming(name):
+            file.seek(0)
+            self.header, context = read_header(file)
+            key = admit(self.header)
+            self._message = Message.resume(key.encryption, context, read_exactly(file, PREFIX_SIZE))
+            self._body_at = len(context) + PREFIX_SIZE
+            self.size = plaintext_size(file.seek(0, os.SEEK_END) - len(context))
+        self._last = self.size // CHUNK_SIZE
+        self._cached = (-1, b"")
+        self._chunk(self._last)
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def seekable(self) -> bool:
+        """True."""
+        return True
+
+    def tell(self) -> int:
+        """Position in the plaintext, in bytes."""
+        self._check_open()
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move to `offset` bytes from the start, the position or the end; gives the new position."""
+        self._check_open()
+        origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}
+        if whence not in origin:
+            raise ValueError(f"whence is 0, 1 or 2, not {whence}")
+        if origin[whence] + offset < 0:
+            raise ValueError(f"the position {origin[whence] + offset} lies before the start")
+        self._position = origin[whence] + offset
+        return self._position
+
+    def readinto(self, buffer: Buffer) -> int:  # type: ignore[override]
+        """Fill `buffer` with plaintext from the position on; gives the bytes filled, fewer only at the end.
+
+        Raises
+        ------
+        SealDamaged
+            A chunk that was asked for was altered; the buffer then holds whole checked chunks or old content.
+        """
+        self._check_open()
+        output = memoryview(buffer).cast("B")
+        filled, wanted = 0, max(0, min(len(output), self.size - self._position))
+        while filled < wanted:
+            number, within = divmod(self._position + filled, CHUNK_SIZE)
+            if within or wanted - filled < CHUNK_SIZE:
+                pieces = iter([self._chunk(number)[within:]])
+            else:
+                pieces = self._chunks(number, min(_RUN, (wanted - filled) // CHUNK_SIZE))
+            with naming(self.name):
+                for piece in pieces:
+                    part = piece[: wanted - filled]
+                    output[filled : filled + len(part)] = part
+                    filled += len(part)
+        self._position += filled
+        return filled
+
+    def close(self) -> None:
+        """Close the reader and the sealed file, and forget the plaintext."""
+        if not self.closed:
+            self._cached = (-1, b"")
+            self._file.close()
+        super().close()
+
+    def _chunk(self, number: int) -> bytes:
+        """Plaintext of one chunk; the one that was used last is kept, for small reads in a row."""
+        if self._cached[0] != number:
+            with naming(self.name):
+                self._cached = (number, b"".join(self._chunks(number, 1)))
+        return self._cached[1]
+
+    def _chunks(self, first: int, count: int) -> Iterator[bytes]:
+        """Plaintexts of consecutive chunks."""
+        self._file.seek(self._body_at + first * SEALED_CHUNK_SIZE)
+        sealed = read_exactly(self._file, count * SEALED_CHUNK_SIZE)
+        return self._message.open(sealed, first, final=first + count > self._last)
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ValueError(f"{self.name} is closed")

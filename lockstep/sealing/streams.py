@@ -1,0 +1,175 @@
+"""Sealing and opening in constant memory.
+
+A synthetic salt has to be known before the first chunk is encrypted, so the plaintext is gone through twice.
+What is encrypted has to be what was hashed: two plaintexts under one salt would share their nonces, and
+AES-GCM then gives both away. So a file is fingerprinted block by block as it is hashed, and compared as it is
+encrypted; what can be read only once is kept meanwhile under a key that is thrown away.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import secrets
+import stat
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from lockstep.files import sync_directory
+from lockstep.sealing import _workers
+from lockstep.sealing._workers import BLOCK_CHUNKS, PLAIN_BLOCK, SEALED_BLOCK, Job
+from lockstep.sealing.cobblestone import KEY_SIZE, PREFIX_SIZE, SALT_SIZE, Message
+from lockstep.sealing.header import Header, read_exactly, read_header
+from lockstep.sealing.keys import Key, SyntheticSalt
+
+
+def seal_stream(source: BinaryIO, target: BinaryIO, key: Key, header: Header, directory: Path) -> None:
+    """Seal what `source` holds from its position on into the empty regular file `target`.
+
+    What `source` gives only once is spooled, encrypted, in `directory`.
+
+    Raises
+    ------
+    SealError
+        `source` changed meanwhile; `target` is then of no use.
+    """
+    context = header.encode()
+    start = read_exactly(source, PLAIN_BLOCK)
+    salt = key.synthetic_salt(context)
+    if header.random_salt:
+        message = Message(key.encryption, context, secrets.token_bytes(SALT_SIZE))
+        _seal_blocks(message, context, _blocks(source, start, PLAIN_BLOCK), target)
+    elif len(start) < PLAIN_BLOCK:
+        salt.update(start)
+        _seal_blocks(Message(key.encryption, context, salt.finish()), context, iter([start]), target)
+    elif _is_file(source):
+        begin = source.tell() - len(start)
+        fingerprints = _fingerprints(source.fileno(), begin, salt)
+        message = Message(key.encryption, context, salt.finish())
+        target.write(context + message.prefix)
+        target.flush()
+        job = Job(
+            opens=False,
+            key=key.encryption,
+            context=context,
+            prefix=message.prefix,
+            source_at=begin,
+            target_at=target.tell(),
+            count=len(fingerprints),
+            first=0,
+            end=len(fingerprints),
+            fingerprints=fingerprints,
+        )
+        _workers.run(job, source.fileno(), target.fileno())
+    else:
+        with _spooled(_blocks(source, start, PLAIN_BLOCK), salt, directory) as blocks:
+            _seal_blocks(Message(key.encryption, context, salt.finish()), context, blocks, target)
+
+
+def open_stream(source: BinaryIO, target: BinaryIO, admit: Callable[[Header], Key]) -> None:
+    """Open what `source` holds into `target`, which gets each chunk after its tag was checked.
+
+    Parameters
+    ----------
+    source
+        A sealed file, at its start.
+    target
+        Takes the plaintext; incomplete where this function raises.
+    admit
+        Gives the key for a header, or raises.
+    """
+    header, context = read_header(source)
+    message = Message.resume(admit(header).encryption, context, read_exactly(source, PREFIX_SIZE))
+    blocks = _blocks(source, read_exactly(source, SEALED_BLOCK), SEALED_BLOCK)
+    for number, block in enumerate(blocks):
+        target.writelines(message.open(block, number * BLOCK_CHUNKS, final=len(block) < SEALED_BLOCK))
+
+
+def open_file(source: BinaryIO, target: BinaryIO, admit: Callable[[Header], Key]) -> None:
+    """`open_stream` from one regular file to another, empty one: by several processes where it is large."""
+    header, context = read_header(source)
+    job = Job(
+        opens=True,
+        key=admit(header).encryption,
+        context=context,
+        prefix=read_exactly(source, PREFIX_SIZE),
+        source_at=source.tell(),
+        target_at=0,
+        count=max(0, os.fstat(source.fileno()).st_size - source.tell()) // SEALED_BLOCK + 1,
+        first=0,
+        end=0,
+    )
+    _workers.run(job.part(0, 1), source.fileno(), target.fileno())
+
+
+@contextmanager
+def replaced(path: str | os.PathLike[str], mode: int = 0o644) -> Iterator[BinaryIO]:
+    """A new file to write: it replaces `path` in one durable step, or vanishes on an error."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with os.fdopen(descriptor, "w+b") as file:
+            yield file
+            file.flush()
+            os.fsync(descriptor)
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_directory(target.parent)
+
+
+def _seal_blocks(message: Message, context: bytes, blocks: Iterator[bytes], target: BinaryIO) -> None:
+    target.write(context + message.prefix)
+    for number, block in enumerate(blocks):
+        target.writelines(message.seal(block, number * BLOCK_CHUNKS, final=len(block) < PLAIN_BLOCK))
+
+
+def _fingerprints(file: int, at: int, salt: SyntheticSalt) -> list[bytes]:
+    """Hash a file from `at` on for its salt, and fingerprint its blocks, the last of which is short."""
+    fingerprints: list[bytes] = []
+    with ThreadPoolExecutor(1) as pool:
+        while True:
+            block = _workers.read_at(file, PLAIN_BLOCK, at + len(fingerprints) * PLAIN_BLOCK)
+            fingerprint = pool.submit(_workers.fingerprint, block)
+            salt.update(block)
+            fingerprints.append(fingerprint.result())
+            if len(block) < PLAIN_BLOCK:
+                return fingerprints
+
+
+@contextmanager
+def _spooled(blocks: Iterator[bytes], salt: SyntheticSalt, directory: Path) -> Iterator[Iterator[bytes]]:
+    """Hash `blocks` for their salt and give them again, from a nameless file under a passing key."""
+    message = Message(secrets.token_bytes(KEY_SIZE), b"spool", secrets.token_bytes(SALT_SIZE))
+    with tempfile.TemporaryFile(dir=directory) as spool:
+        for number, block in enumerate(blocks):
+            salt.update(block)
+            spool.writelines(message.seal(block, number * BLOCK_CHUNKS, final=len(block) < PLAIN_BLOCK))
+        spool.seek(0)
+        sealed = enumerate(_blocks(spool, read_exactly(spool, SEALED_BLOCK), SEALED_BLOCK))
+        yield (
+            b"".join(message.open(block, number * BLOCK_CHUNKS, final=len(block) < SEALED_BLOCK))
+            for number, block in sealed
+        )
+
+
+def _blocks(source: BinaryIO, block: bytes, size: int) -> Iterator[bytes]:
+    """`block` and the following ones of `source`, up to the first that is shorter than `size`."""
+    yield block
+    while len(block) == size:
+        block = read_exactly(source, size)
+        yield block
+
+
+def _is_file(file: BinaryIO) -> bool:
+    try:
+        return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+    except (OSError, AttributeError, io.UnsupportedOperation):
+        return False
