@@ -16,7 +16,7 @@ def content_digest(vault: Vault, encoder: bytes, model: bytes) -> str:
     vault
         Holds the digest key of the project.
     encoder, model
-        Plain bytes, as `encoder.sealed` and `shipped.sealed` hold them. Each enters with its length, so that no
-        two pairs concatenate to the same bytes.
+        Plain bytes, as `encoder.sealed` and `shipped.sealed` hold them. Each enters with its length, so that
+        no two pairs concatenate to the same bytes.
     """
     return vault.digest(b"".join(len(part).to_bytes(8, "big") + part for part in (encoder, model)))

@@ -1,4 +1,4 @@
-"""The shipped model: an encoder and a LiteRT network. `compress`, `evaluate` and the server all score with it."""
+"""The shipped model: an encoder and a LiteRT network. `compress`, `evaluate` and the server score with it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Scorer:
     encoder
         Encodes raw columns.
     model
-        LiteRT flatbuffer with the inputs ``codes`` (int32) and, unless every column is a category, ``numeric``
-        (float32), and one output, the calibrated logit.
+        LiteRT flatbuffer with the inputs ``codes`` (int32) and, unless every column is a category,
+        ``numeric`` (float32), and one output, the calibrated logit.
     threads
         Threads of one call.
 
@@ -44,7 +44,9 @@ class Scorer:
         try:
             self._interpreter = Interpreter(model_content=model, num_threads=threads)
         except (ValueError, RuntimeError):
-            raise ModelError("The shipped model is no LiteRT flatbuffer. Run the stage `compress` again.") from None
+            raise ModelError(
+                "The shipped model is no LiteRT flatbuffer. Run the stage `compress` again."
+            ) from None
         self._inputs = {
             "codes" if detail["dtype"] == np.int32 else "numeric": detail
             for detail in self._interpreter.get_input_details()
@@ -52,7 +54,9 @@ class Scorer:
         widths = {"codes": len(encoder.columns), "numeric": encoder.numeric_width}
         for name, detail in self._inputs.items():
             if detail["shape_signature"][-1] != widths[name]:
-                raise ModelError("Model and encoder come from different trainings. Run `train` and `compress` again.")
+                raise ModelError(
+                    "Model and encoder come from different trainings. Run `train` and `compress` again."
+                )
         self._output = self._interpreter.get_output_details()[0]["index"]
         self._rows = 0
 
@@ -64,7 +68,8 @@ class Scorer:
         """Score n encoded rows; the answer is float64 of shape (n,)."""
         n_rows = len(features.codes)
         parts = [
-            self._logits(Features(*(part[i : i + _BATCH] for part in features))) for i in range(0, n_rows, _BATCH)
+            self._logits(Features(features.numeric[i : i + _BATCH], features.codes[i : i + _BATCH]))
+            for i in range(0, n_rows, _BATCH)
         ]
         logits = np.concatenate(parts) if parts else np.empty(0)
         return 1.0 / (1.0 + np.exp(-logits))

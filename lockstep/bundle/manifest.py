@@ -1,0 +1,108 @@
+"""The manifest: what a bundle says about itself, in clear and without a person's value."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from lockstep.data.encoding import Kind
+from lockstep.errors import RegistryError
+
+FORMAT = "lockstep-bundle/1"
+
+
+@dataclass(frozen=True)
+class InputColumn:
+    """A raw column that the model needs, without its vocabulary."""
+
+    name: str
+    kind: Kind
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Facts of a bundle.
+
+    Attributes
+    ----------
+    project, name
+        Project whose keyring opens the bundle, and the deployed model's name.
+    target, positive, negative
+        What is predicted, and the labels of its two classes.
+    threshold
+        Probability from which on a row gets the label `positive`.
+    columns
+        Raw columns in the encoder's order.
+    candidate
+        `content_digest` of encoder and model.
+    verdict, gates, metrics
+        What `evaluate` said of the candidate on the test rows.
+    override
+        Approval that let a failed gate pass; null where none did.
+    version
+        Number in the registry, as text; empty before it has one.
+    files
+        SHA-256 in hexadecimal of each sealed file, by name.
+    created
+        UTC time in ISO 8601.
+    git_revision, measured
+        Commit of the workspace, and what a clock or the host gave, by stage; null where unknown.
+    comparison, signature
+        Reserved; null in this release.
+    """
+
+    project: str
+    name: str
+    target: str
+    positive: str
+    negative: str
+    threshold: float
+    columns: tuple[InputColumn, ...]
+    candidate: str
+    verdict: str
+    gates: Sequence[Mapping[str, Any]]
+    metrics: Mapping[str, Any]
+    override: Mapping[str, Any] | None = None
+    version: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
+    created: str | None = None
+    git_revision: str | None = None
+    measured: Mapping[str, Any] | None = None
+    comparison: None = None
+    signature: None = None
+
+    def decides_like(self, other: Manifest) -> bool:
+        """Whether both give every row the same probability and the same label."""
+        return self._decision() == other._decision()
+
+    def _decision(self) -> tuple[object, ...]:
+        # The threshold is chosen after training: one candidate may be deployed with two of them.
+        return self.project, self.candidate, self.target, self.positive, self.negative, self.threshold
+
+    def to_json(self) -> bytes:
+        """Content of manifest.json."""
+        return (json.dumps({"format": FORMAT, **asdict(self)}, indent=2, allow_nan=False) + "\n").encode()
+
+    @classmethod
+    def from_json(cls, content: bytes, source: str) -> Manifest:
+        """Inverse of `to_json`; raises RegistryError, naming `source`."""
+        damaged = RegistryError(f"{source} is damaged. Deploy again: `lockstep deploy`.")
+        try:
+            document = json.loads(content)
+            written_as = document.pop("format")
+        except (ValueError, LookupError, AttributeError):
+            raise damaged from None
+        if written_as != FORMAT:
+            raise RegistryError(f"{source} has the format {written_as!r}; this Lockstep reads {FORMAT!r}.")
+        try:
+            columns = tuple(InputColumn(**column) for column in document.pop("columns"))
+            manifest = cls(**document, columns=columns)
+            sound = 0.0 <= manifest.threshold <= 1.0
+        except (TypeError, LookupError):
+            raise damaged from None
+        texts = (manifest.project, manifest.name, manifest.positive, manifest.negative, manifest.version)
+        if not sound or not isinstance(manifest.files, dict) or not all(isinstance(t, str) for t in texts):
+            raise damaged
+        return manifest

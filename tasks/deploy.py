@@ -1,0 +1,201 @@
+"""Stage `deploy`, the one with side effects: a candidate that passed its gates becomes the champion."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lockstep.bundle.contents import Bundle
+from lockstep.bundle.digest import content_digest
+from lockstep.bundle.manifest import InputColumn, Manifest
+from lockstep.bundle.registry import NAME, Registry, registry_root
+from lockstep.bundle.verify import check_in_fresh_process, sample_rows
+from lockstep.data.encoding import Encoder
+from lockstep.errors import LockstepError, NotPromoted
+from lockstep.sealing.vault import open_vault
+from tasks._params import Params, key, load_params
+from tasks._stage import MEASURED, arguments, command, measured, read_report, write_report
+
+
+class DeployParams(Params):
+    project: str = key("project")
+    target: str = key("data.target")
+    positive: str = key("data.positive")
+    name: str = key("deploy.name", pattern=NAME)
+
+
+class Deployment(NamedTuple):
+    bundle: Bundle
+    report: dict[str, Any]
+
+
+def run(
+    encoder: bytes,
+    model: bytes,
+    candidate: str,
+    evaluation: Mapping[str, Any],
+    approvals: Sequence[Any],
+    params: DeployParams,
+) -> Deployment:
+    """Decide whether the candidate may be promoted, and make its bundle.
+
+    Parameters
+    ----------
+    encoder, model
+        Plain bytes of the candidate.
+    candidate
+        Their `content_digest`.
+    evaluation
+        Report of `evaluate`: ``candidate``, ``verdict``, ``gates``, ``metrics`` with the decision
+        ``threshold``, and, where it knows them, the target's two ``labels``.
+    approvals
+        Entries of approvals.json.
+
+    Returns
+    -------
+    Deployment
+        The bundle, and a report of content facts: what neither a clock nor the registry's state changes.
+
+    Raises
+    ------
+    NotPromoted
+        The verdict is not a pass, or judges another candidate.
+    """
+    _refuse_approvals(approvals)
+    try:
+        judged, verdict, gates = evaluation["candidate"], evaluation["verdict"], evaluation["gates"]
+        metrics, threshold = evaluation["metrics"], float(evaluation["metrics"]["threshold"])
+    except KeyError as missing:
+        raise NotPromoted(
+            f"The evaluation has no {missing}. Run `evaluate` again: `dvc repro -f evaluate`."
+        ) from None
+    if judged != candidate:
+        raise NotPromoted("The evaluation judges another candidate than the one to deploy. Run `dvc repro`.")
+    not_passed = [gate for gate in gates if gate["verdict"] != "pass"]
+    if verdict != "pass" or not_passed:
+        raise NotPromoted(_explain(verdict, not_passed))
+    manifest = Manifest(
+        project=params.project,
+        name=params.name,
+        target=params.target,
+        positive=params.positive,
+        negative=_negative(evaluation.get("labels", ()), params.positive),
+        threshold=threshold,
+        columns=tuple(InputColumn(column.name, column.kind) for column in Encoder.from_json(encoder).columns),
+        candidate=candidate,
+        verdict=verdict,
+        gates=tuple(gates),
+        metrics=metrics,
+    )
+    return Deployment(
+        Bundle(manifest, encoder, model), {"candidate": candidate, "verdict": verdict, "override": None}
+    )
+
+
+def _negative(labels: Sequence[str], positive: str) -> str:
+    others = [label for label in labels if label != positive]
+    return others[0] if len(others) == 1 else f"not {positive}"
+
+
+def _refuse_approvals(approvals: Sequence[Any]) -> None:
+    fields = {"candidate", "gate", "reason", "by"}
+    if any(not isinstance(entry, dict) or not fields <= entry.keys() for entry in approvals):
+        raise NotPromoted(
+            f"approvals.json is a list of objects with {', '.join(sorted(fields))}. Correct it, or leave []."
+        )
+    if approvals:
+        raise NotPromoted(
+            f"approvals.json holds {len(approvals)} approval(s), and this release cannot apply any: a "
+            "candidate is promoted on a passed verdict alone. Leave it as []."
+        )
+
+
+def _explain(verdict: str, gates: Sequence[Mapping[str, Any]]) -> str:
+    lines = [
+        f"  {gate['gate']}: {gate['verdict']}, {_number(gate.get('figure'))} against the threshold "
+        f"{_number(gate.get('threshold'))} ({_number(gate.get('n_rows'))} rows)"
+        for gate in gates
+    ]
+    return "\n".join(
+        [
+            f"The candidate was not promoted: its verdict is {verdict!r}. The champion stays.",
+            *lines,
+            "Improve the model, or review evaluate.gates in params.yaml.",
+        ]
+    )
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else "unknown" if value is None else str(value)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    args = arguments(
+        "deploy", argv, "encoder", "model", "evaluation", "approvals", "key-id", "registry", "report"
+    )
+    params = load_params(DeployParams, args.params)
+    with measured("deploy"):
+        vault = open_vault(params.project, args.key_id)
+        encoder = vault.read(args.encoder, role="encoder", schema="encoder/1")
+        model = vault.read(args.model, role="model", schema="litert/1")
+        candidate = content_digest(vault, encoder, model)
+        evaluation, approvals = read_report(args.evaluation), _read_approvals(args.approvals)
+        deployment = run(encoder, model, candidate, evaluation, approvals, params)
+        bundle = replace(deployment.bundle, manifest=_with_surroundings(deployment.bundle.manifest))
+        scorer = bundle.scorer()
+        expected = scorer.probability(sample_rows(scorer.encoder))
+        registry = Registry(registry_root(args.registry), params.name)
+        promotion = registry.publish(
+            bundle, vault, check=lambda directory: check_in_fresh_process(directory, expected)
+        )
+        write_report(args.report, deployment.report)
+    print(f"{params.name} version {promotion.version} ({promotion.how}) is deployed: {promotion.directory}")
+
+
+def _read_approvals(path: Path) -> list[Any]:
+    try:
+        approvals = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise LockstepError(f"{path} does not exist. Write [] into it: no approvals.") from None
+    except ValueError:
+        raise LockstepError(f"{path} is no JSON. Write [] into it: no approvals.") from None
+    if not isinstance(approvals, list):
+        raise LockstepError(f"{path} must hold a list. Write [] into it: no approvals.")
+    return approvals
+
+
+def _with_surroundings(manifest: Manifest) -> Manifest:
+    """Add what a clock, git or the host tells, and no output may hold; null where it is unknown."""
+    figures = {
+        path.stem: json.loads(path.read_bytes())
+        for path in sorted(MEASURED.glob("*.json"))
+        if path.stem != "deploy"
+    }
+    return replace(
+        manifest,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        git_revision=_git_revision(),
+        measured=figures or None,
+    )
+
+
+def _git_revision() -> str | None:
+    try:
+        answer = subprocess.run(
+            ["git", "rev-parse", "--verify", "HEAD"],  # noqa: S607 - the person's own git
+            capture_output=True,
+            check=True,
+            text=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return answer.stdout.strip()
+
+
+if __name__ == "__main__":
+    command(main)
