@@ -117,21 +117,18 @@ def _refuse_approvals(approvals: Sequence[Any]) -> None:
 
 def _explain(verdict: str, gates: Sequence[Mapping[str, Any]]) -> str:
     lines = [
-        f"  {gate['gate']}: {gate['verdict']}, {_number(gate.get('figure'))} against the threshold "
-        f"{_number(gate.get('threshold'))} ({_number(gate.get('n_rows'))} rows)"
-        for gate in gates
+        f"The candidate was not promoted: its verdict is {verdict!r}. The champion stays.",
+        *map(_describe, gates),
+        "Improve the model, or review evaluate.gates in params.yaml.",
     ]
-    return "\n".join(
-        [
-            f"The candidate was not promoted: its verdict is {verdict!r}. The champion stays.",
-            *lines,
-            "Improve the model, or review evaluate.gates in params.yaml.",
-        ]
-    )
+    return "\n".join(lines)
 
 
-def _number(value: Any) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else "unknown" if value is None else str(value)
+def _describe(gate: Mapping[str, Any]) -> str:
+    asked = f"{gate.get('direction', 'threshold')} {gate['threshold']}"
+    figure = gate.get("figure")
+    received = "no figure" if figure is None else f"{figure:.4f}"
+    return f"  {gate['gate']}: {gate['verdict']}; {received}, asked: {asked} ({gate['n_rows']:,} rows)"
 
 
 def main(argv: Sequence[str] | None = None) -> None:

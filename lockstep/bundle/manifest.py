@@ -81,6 +81,10 @@ class Manifest:
         # The threshold is chosen after training: one candidate may be deployed with two of them.
         return self.project, self.candidate, self.target, self.positive, self.negative, self.threshold
 
+    def label(self, probability: float) -> str:
+        """Label of a row with this probability of the positive class."""
+        return self.positive if probability >= self.threshold else self.negative
+
     def to_json(self) -> bytes:
         """Content of manifest.json."""
         return (json.dumps({"format": FORMAT, **asdict(self)}, indent=2, allow_nan=False) + "\n").encode()

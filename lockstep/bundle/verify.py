@@ -90,7 +90,7 @@ def check_in_fresh_process(directory: Path, expected: npt.NDArray[np.float64]) -
     if scored.shape != expected.shape or not np.allclose(scored, expected, rtol=0.0, atol=_TOLERANCE):
         raise NotPromoted(
             f"The bundle was not promoted: in a fresh process it scores {len(expected)} sample rows "
-            "otherwise than here. Check that no other release of ai-edge-litert is installed, then `lockstep deploy`."
+            "otherwise than here. Reinstall ai-edge-litert, then `lockstep deploy`."
         )
 
 

@@ -1,0 +1,163 @@
+"""`lockstep deploy`, `serve` and `predict`: what is done with a trained candidate."""
+
+from __future__ import annotations
+
+import io
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lockstep.errors import DataError, RegistryError, UsageError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from lockstep.bundle.contents import Bundle
+
+_DEPLOY_MODULE = "tasks.deploy"
+
+NameOption = Annotated[
+    str | None, typer.Option("--name", help="Deployed model; needed where the registry holds several.")
+]
+RegistryOption = Annotated[
+    Path, typer.Option("--registry", envvar="LOCKSTEP_REGISTRY", help="Directory of the registry.")
+]
+
+
+def deploy() -> None:
+    """Promote the candidate of the last run by hand, as the pipeline's last stage does."""
+    from tasks.deploy import main
+
+    main(_deploy_arguments(Path("dvc.yaml")))
+
+
+def serve(
+    name: NameOption = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)
+    ] = 8080,
+    registry: RegistryOption = Path("registry"),
+) -> None:
+    """Serve the deployed model over HTTP (Open Inference Protocol)."""
+    from lockstep.serving.server import serve as serve_champion
+
+    serve_champion(registry, name, host, port)
+
+
+def predict(
+    table: Annotated[Path, typer.Argument(help="Table to score, .csv or .parquet.")],
+    out: Annotated[Path, typer.Option(help="File to write: row, probability and label of each row.")],
+    plain: Annotated[bool, typer.Option("--plain", help="Write .parquet or .csv in clear.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    name: NameOption = None,
+    registry: RegistryOption = Path("registry"),
+) -> None:
+    """Score a table with the deployed model; the result is sealed unless --plain."""
+    from lockstep.bundle.contents import project_vault
+    from lockstep.bundle.registry import Registry
+    from lockstep.data.tables import SCHEMA, read_source, to_parquet
+    from lockstep.files import write_atomic
+
+    if out.exists() and not force:
+        raise UsageError(f"{out} exists. Choose another file, or replace it with --force.")
+    if plain and out.suffix not in (".parquet", ".csv"):
+        raise UsageError(f"--plain writes .parquet or .csv. Received: {out.name!r}.")
+    bundle = Registry.find(registry, name).load_champion()
+    predictions = score_table(bundle, read_source(table))
+    if not plain:
+        vault = project_vault(bundle.manifest.project)
+        vault.write(out, to_parquet(predictions), role="predictions", schema=SCHEMA, random_salt=True)
+    else:
+        write_atomic(out, to_parquet(predictions) if out.suffix == ".parquet" else _to_csv(predictions))
+    how = "in clear" if plain else f"sealed; `lockstep open {shlex.quote(str(out))}` opens it"
+    scored_by = f"{bundle.manifest.name} version {bundle.manifest.version}"
+    print(f"{len(predictions):,} rows scored by {scored_by}: {out} ({how})")
+
+
+def score_table(bundle: Bundle, table: pa.Table) -> pa.Table:
+    """Score the rows of `table`.
+
+    Returns
+    -------
+    pyarrow.Table
+        ``row`` (int64, from 0, in the table's order), ``probability`` (float64) and ``label`` (string).
+
+    Raises
+    ------
+    DataError
+        A column of the model is missing, or holds something else than in training.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    from lockstep.data.tables import raw_columns, require
+
+    columns = bundle.manifest.columns
+    require(table, [column.name for column in columns], "The deployed model")
+    typed = pa.table({column.name: _as_trained(table[column.name], column) for column in columns})
+    probability = bundle.scorer().probability(raw_columns(typed, typed.column_names))
+    labels = [bundle.manifest.label(p) for p in probability.tolist()]
+    return pa.table({"row": np.arange(len(table)), "probability": probability, "label": labels})
+
+
+def champion_directory() -> Path | None:
+    """Directory of the bundle that this workspace has deployed; None where there is none."""
+    from lockstep.bundle.registry import Registry, registry_root
+
+    try:
+        registry = Registry(registry_root(Path("registry")), _document(Path("params.yaml"))["deploy"]["name"])
+        return registry.directory(registry.champion())
+    except (RegistryError, UsageError, KeyError, TypeError):
+        return None
+
+
+def _as_trained(values: pa.ChunkedArray, column: Any) -> pa.ChunkedArray:
+    """Give a column the type of its kind where a short table shows another: all missing, or all digits."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from lockstep.data.tables import is_category
+
+    if pa.types.is_null(values.type):
+        return pc.cast(values, pa.string() if column.kind == "category" else pa.float64())
+    if column.kind == "category" and pa.types.is_integer(values.type):
+        return pc.cast(values, pa.string())
+    if is_category(values.type) != (column.kind == "category"):
+        held, wanted = ("numbers", "text") if column.kind == "category" else ("text", "numbers")
+        raise DataError(
+            f"Column {column.name!r} holds {held}; the deployed model needs {wanted}. Convert it."
+        )
+    return values
+
+
+def _to_csv(table: pa.Table) -> bytes:
+    import pyarrow.csv as csv
+
+    buffer = io.BytesIO()
+    csv.write_csv(table, buffer)
+    return buffer.getvalue()
+
+
+def _deploy_arguments(path: Path) -> list[str]:
+    """Arguments with which dvc.yaml calls the stage `deploy`."""
+    try:
+        command = shlex.split(_document(path)["stages"]["deploy"]["cmd"])
+    except (KeyError, TypeError, AttributeError, ValueError):
+        raise UsageError(f"{path} has no stage `deploy` with a command. Restore it.") from None
+    if command[:3] != ["python", "-m", _DEPLOY_MODULE]:
+        raise UsageError(
+            f"The stage `deploy` of {path} is not run by {_DEPLOY_MODULE}. Run its command by hand."
+        )
+    return command[3:]
+
+
+def _document(path: Path) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError):
+        raise UsageError(f"{path} is not here, or no YAML. Run in the project's root.") from None
