@@ -7,7 +7,7 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from lockstep.errors import NotSealed, SealDamaged, SealUnsupported
+from lockstep.errors import NotSealed, SealDamaged, SealUnsupported, UsageError
 from lockstep.sealing.cobblestone import CHUNK_SIZE, Buffer
 from lockstep.sealing.keys import is_key_id
 
@@ -16,7 +16,8 @@ VERSION = 1
 COBBLESTONE_256 = 1
 
 _FIXED = struct.Struct(">8s B B B x I 8s B B B")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]{0,254}")
+_PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,254}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+/-]{0,254}")
 MAX_SIZE = _FIXED.size + 3 * 255
 
 
@@ -46,13 +47,15 @@ class Header:
 
     def __post_init__(self) -> None:
         if not is_key_id(self.key_id):
-            raise ValueError(f"a key id has 16 hexadecimal digits. Received: {self.key_id!r}.")
-        for what in ("project", "role", "schema"):
-            name = getattr(self, what)
-            if not is_name(name):
-                raise ValueError(
-                    f"a sealed file's {what} has 1 to 255 letters, digits and ._/+- and starts with a letter "
-                    f"or digit. Received: {name!r}."
+            raise UsageError(f"A key id has 16 hexadecimal digits. Received: {self.key_id!r}.")
+        if not is_project(self.project):
+            raise UsageError(
+                f"A project id has 1 to 255 letters, digits and ._+-. Received: {self.project!r}."
+            )
+        for name in (self.role, self.schema):
+            if not _NAME.fullmatch(name):
+                raise UsageError(
+                    f"A role or schema has 1 to 255 letters, digits and ._+/-. Received: {name!r}."
                 )
 
     def encode(self) -> bytes:
@@ -70,9 +73,9 @@ class Header:
         return fixed + b"".join(names)
 
 
-def is_name(text: str) -> bool:
-    """Tell whether `text` may be a project, role or schema."""
-    return _NAME.fullmatch(text) is not None
+def is_project(text: str) -> bool:
+    """Tell whether `text` may be a project id, which names a directory too."""
+    return _PROJECT.fullmatch(text) is not None
 
 
 def parse_header(start: Buffer) -> tuple[Header, bytes]:
@@ -116,7 +119,7 @@ def parse_header(start: Buffer) -> tuple[Header, bytes]:
     project, role, schema = names[_FIXED.size : role_at], names[role_at:schema_at], names[schema_at:end]
     try:
         header = Header(key_id.hex(), project, role, schema, bool(random_salt))
-    except ValueError:
+    except UsageError:
         raise SealDamaged("its header names a project, role or schema that no sealed file has") from None
     if header.encode() != start[:end]:
         raise SealDamaged("its header has bytes that no sealed file has")

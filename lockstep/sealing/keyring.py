@@ -16,7 +16,7 @@ from typing import Any
 from lockstep.errors import KeyMissing, KeyringError
 from lockstep.files import sync_directory, write_atomic
 from lockstep.sealing.cobblestone import Buffer
-from lockstep.sealing.header import is_name
+from lockstep.sealing.header import is_project
 from lockstep.sealing.keys import DigestKey, Key, from_token, is_key_id
 
 KEYRING_VARIABLE = "LOCKSTEP_KEYRING"
@@ -73,6 +73,22 @@ class Keyring:
         """Keyed digest of a content, 64 hexadecimal digits: the same under every key of the keyring."""
         return self.digest_key.digest(plaintext)
 
+    def merged(self, other: Keyring) -> Keyring:
+        """This keyring with the keys of `other` too, whose active key becomes active if it is new here.
+
+        Raises
+        ------
+        KeyringError
+            `other` is another project's: its digest key is not the same.
+        """
+        if other.digest_key.reveal() != self.digest_key.reveal():
+            raise KeyringError(
+                f"{other.source} holds another project's keys than {self.source}, or was made apart from it. "
+                f"Name another keyring with {KEYRING_VARIABLE}, or move {self.source} away."
+            )
+        active = self.active if other.active in self.keys else other.active
+        return Keyring(self.keys | other.keys, active, self.digest_key, self.source)
+
     def to_json(self) -> bytes:
         """Content of the keyring file, in clear."""
         document = {
@@ -112,7 +128,7 @@ def keyring_path(project: str) -> Path:
     """Where the keyring of `project` lies: LOCKSTEP_KEYRING, else ~/.config/lockstep/PROJECT/keyring.json."""
     if os.environ.get(KEYRING_VARIABLE):
         return Path(os.environ[KEYRING_VARIABLE]).expanduser()
-    if not is_name(project) or "/" in project:
+    if not is_project(project):
         raise KeyringError(
             f"A project id has letters, digits and ._+- and starts with a letter or digit. Received: "
             f"{project!r}. Correct `project` in params.yaml."
@@ -194,21 +210,29 @@ def set_up_keys(project: str, key_id_file: Path) -> SetUp:
     KeyringError
         The keyring or `key_id_file` cannot be used.
     """
-    path = keyring_path(project)
-    with keyring_lock(path):
-        created = not os.environ.get(KEY_VARIABLE) and not path.exists()
-        if created:
-            if key_id_file.exists():
-                key_id = read_key_id(key_id_file)
-                raise KeyMissing(_missing(key_id, str(key_id_file), f"{path}, which does not exist,"))
-            save_keyring(Keyring.generate(str(path)), path)
-        keyring = open_keyring(project)
+    created = not os.environ.get(KEY_VARIABLE) and _create(keyring_path(project), key_id_file)
+    keyring = open_keyring(project)
     if key_id_file.exists():
         key_id = keyring.key(read_key_id(key_id_file), str(key_id_file)).id
     else:
         key_id = keyring.active
         write_atomic(key_id_file, f"{key_id}\n".encode())
     return SetUp(keyring.source, key_id, created)
+
+
+def import_keys(project: str, imported: Keyring) -> Keyring:
+    """Add the keys of `imported` to the project's keyring, or make it of them; gives the keyring.
+
+    Raises
+    ------
+    KeyringError
+        The keyring holds another project's keys, or cannot be used.
+    """
+    path = keyring_path(project)
+    with keyring_lock(path):
+        keyring = _read(path).merged(imported) if path.exists() else imported
+        save_keyring(keyring, path)
+        return _read(path)
 
 
 def read_key_id(path: Path) -> str:
@@ -225,6 +249,19 @@ def read_key_id(path: Path) -> str:
             "`lockstep keys new`."
         )
     return content
+
+
+def _create(path: Path, key_id_file: Path) -> bool:
+    if path.exists():
+        return False
+    with keyring_lock(path):
+        if path.exists():
+            return False
+        if key_id_file.exists():
+            key_id = read_key_id(key_id_file)
+            raise KeyMissing(_missing(key_id, str(key_id_file), f"{path}, which does not exist"))
+        save_keyring(Keyring.generate(str(path)), path)
+        return True
 
 
 def _read(path: Path) -> Keyring:

@@ -185,8 +185,8 @@ class Vault:
         return admit
 
 
-def open_vault(project: str, key_id_file: PathLike) -> Vault:
-    """The vault of `project`, sealing with the key that `key_id_file` names.
+def open_vault(project: str, key_id_file: PathLike | None) -> Vault:
+    """The vault of `project`, sealing with the key that `key_id_file` names; None: with the active one.
 
     Raises
     ------
@@ -196,7 +196,8 @@ def open_vault(project: str, key_id_file: PathLike) -> Vault:
         The named key is not in the keyring.
     """
     keyring = open_keyring(project)
-    return Vault(project, keyring, keyring.key(read_key_id(Path(key_id_file)), str(key_id_file)))
+    key_id = keyring.active if key_id_file is None else read_key_id(Path(key_id_file))
+    return Vault(project, keyring, keyring.key(key_id, str(key_id_file)))
 
 
 class _Nowhere(io.BytesIO):
