@@ -1,0 +1,112 @@
+"""What a person sees of a run: bars in a terminal, else a line for each stage that ends."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from lockstep.progress import Progress
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
+
+
+class Display:
+    """Prints a line for each stage that ends."""
+
+    #: Where a stage's own output goes; None lets it print by itself.
+    output: Callable[[str], None] | None = None
+
+    def __init__(self) -> None:
+        self._started: dict[str, float] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def start(self, stage: str) -> None:
+        """`stage` is about to be brought up to date."""
+        self._started[stage] = time.monotonic()
+
+    def run(self, stage: str) -> None:
+        """The command of `stage` starts."""
+        print(f"{stage}: running", flush=True)
+
+    def step(self, stage: str, step: Progress) -> None:
+        """`stage` made progress."""
+
+    def end(self, stage: str, what: str) -> None:
+        """`stage` ended, and how."""
+        print(self._line(stage, what), flush=True)
+
+    def _line(self, stage: str, what: str) -> str:
+        seconds = time.monotonic() - self._started[stage]
+        return f"{stage}: {what}" if what == "unchanged" else f"{stage}: {what} ({seconds:.1f} s)"
+
+
+class TerminalDisplay(Display):
+    """Shows the running stages as bars under the lines of those that ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        self._console = Console(stderr=True)
+        self._bars: Bars = Progress(
+            SpinnerColumn(finished_text=" "),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[note]}", markup=False),
+            TimeElapsedColumn(),
+            console=self._console,
+            transient=True,
+            refresh_per_second=5,
+        )
+        self._of_stage: dict[str, TaskID] = {}
+        self._of_work: dict[tuple[str, str], TaskID] = {}
+        self.output = self._print
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def _print(self, text: str) -> None:
+        self._console.print(text.rstrip("\n"), markup=False, highlight=False)
+
+    def run(self, stage: str) -> None:
+        self._of_stage[stage] = self._bars.add_task(stage, total=None, note="")
+
+    def step(self, stage: str, step: Progress) -> None:
+        key = (stage, step.work)
+        if key not in self._of_work:
+            self._of_work[key] = self._bars.add_task(f"  {step.work}", total=step.total, note="")
+        note = f"{step.done}/{step.total} {step.note}"
+        self._bars.update(self._of_work[key], completed=step.done, total=step.total, note=note)
+        if step.done >= step.total:
+            self._bars.remove_task(self._of_work.pop(key))
+
+    def end(self, stage: str, what: str) -> None:
+        for key in [key for key in self._of_work if key[0] == stage]:
+            self._bars.remove_task(self._of_work.pop(key))
+        if stage in self._of_stage:
+            self._bars.remove_task(self._of_stage.pop(stage))
+        self._print(self._line(stage, what))
+
+
+def make_display() -> Display:
+    """Bars where a person watches, else lines."""
+    return TerminalDisplay() if sys.stderr.isatty() and sys.stdout.isatty() else Display()

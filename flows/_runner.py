@@ -1,0 +1,267 @@
+"""Running a stage's command: in a stage process where it is one of Lockstep's own, else as a subprocess."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from lockstep.errors import StageFailed
+from lockstep.progress import Progress
+
+Report = Callable[[Progress], None]
+Output = Callable[[str], None]
+
+GRACE_SECONDS = 3.0
+_SUPERVISE = Path(__file__).with_name("_supervise.py")
+_STAGE_PROCESS = Path(__file__).with_name("_stage_process.py")
+# Anything else may mean something to a shell.
+_PLAIN = re.compile(r"[\w\s./=:,@%+'\"-]+")
+
+
+@dataclass(frozen=True)
+class Command:
+    """What one stage wants to be run.
+
+    Attributes
+    ----------
+    stage
+        Name of the stage.
+    lines
+        The commands as they stand in dvc.yaml, to be run one after the other.
+    programs
+        The same commands as DVC would start them.
+    root, wdir
+        Directory of the project, and the one to run in.
+    env
+        Whole environment.
+    """
+
+    stage: str
+    lines: tuple[str, ...]
+    programs: tuple[tuple[str, ...], ...]
+    root: str
+    wdir: str
+    env: Mapping[str, str]
+
+    def as_call(self) -> tuple[str, list[str]] | None:
+        """Module and arguments where the command is one plain ``python -m tasks.NAME ARGS`` in the root."""
+        if len(self.lines) != 1 or self.wdir != self.root or not _PLAIN.fullmatch(self.lines[0]):
+            return None
+        try:
+            words = shlex.split(self.lines[0])
+        except ValueError:
+            return None
+        if (
+            words[:2] != ["python", "-m"]
+            or len(words) < 3
+            or not re.fullmatch(r"tasks\.[A-Za-z]\w*", words[2])
+        ):
+            return None
+        source = Path(self.root, *words[2].split(".")).with_suffix(".py")
+        if not source.is_file() or not re.search(r"^def main\(", source.read_text("utf-8"), re.MULTILINE):
+            return None
+        return words[2], words[3:]
+
+
+class Runner(Protocol):
+    """Where stages run. Another one may run them on another machine."""
+
+    async def run(self, command: Command, report: Report) -> None:
+        """Run `command` to its end.
+
+        Parameters
+        ----------
+        command
+            What to run.
+        report
+            Called with each step of the stage's progress.
+
+        Raises
+        ------
+        StageFailed
+            The command failed; the message may be stored.
+        """
+        ...
+
+    async def close(self) -> None:
+        """End what still lives."""
+        ...
+
+
+class LocalRunner:
+    """Runs stages on this machine.
+
+    Parameters
+    ----------
+    output
+        Called with each line that a command prints; None lets it print to this process's own terminal or file.
+
+    Notes
+    -----
+    To be used on the event loop of the main thread: a child's parent-death signal comes when the thread that started
+    the child ends.
+    """
+
+    def __init__(self, output: Output | None = None) -> None:
+        self._output = output
+        self._idle: list[_StageProcess] = []
+
+    async def run(self, command: Command, report: Report) -> None:
+        """Run `command` to its end; cancelling ends it and whatever it started."""
+        call = command.as_call()
+        if call is None:
+            for line, program in zip(command.lines, command.programs, strict=True):
+                await self._run_program(line, program, command)
+            return
+        module, argv = call
+        marks = {name: command.env[name] for name in ("DVC_STAGE", "DVC_ROOT")}
+        process = self._idle.pop() if self._idle else await _StageProcess.start(command, self._output)
+        while not await process.call(module, argv, marks, report):
+            await process.close()
+            process = await _StageProcess.start(command, self._output)
+        self._idle.append(process)
+
+    async def _run_program(self, line: str, program: Sequence[str], command: Command) -> None:
+        child = await _Child.start(program, command, self._output)
+        code = await child.wait()
+        if code:
+            raise StageFailed(f"The command `{line}` {_ending(code)}.")
+
+    async def close(self) -> None:
+        """End the idle stage processes."""
+        while self._idle:
+            await self._idle.pop().close()
+
+
+class _Child:
+    """A supervised process at the head of its own group."""
+
+    def __init__(self, process: asyncio.subprocess.Process, output: Output | None) -> None:
+        self._process = process
+        self._printing = asyncio.create_task(self._print(output)) if output else None
+
+    @classmethod
+    async def start(
+        cls, program: Sequence[str], command: Command, output: Output | None, pass_fds: Sequence[int] = ()
+    ) -> _Child:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-S", str(_SUPERVISE), str(os.getpid()), *program),
+            cwd=command.wdir,
+            env=command.env,
+            start_new_session=True,
+            pass_fds=pass_fds,
+            stdout=asyncio.subprocess.PIPE if output else None,
+            stderr=asyncio.subprocess.STDOUT if output else None,
+        )
+        return cls(process, output)
+
+    async def _print(self, output: Output | None) -> None:
+        stream = self._process.stdout
+        while output and stream and (chunk := await stream.read(1 << 16)):
+            output(chunk.decode(errors="replace"))
+
+    async def wait(self) -> int:
+        """Exit code, negative for a signal; a cancelled wait ends the group first."""
+        try:
+            code = await self._process.wait()
+        except asyncio.CancelledError:
+            await self.end()
+            raise
+        await self._printed()
+        return code
+
+    async def _printed(self) -> None:
+        # A command may leave something in the background that keeps its output open; that must not keep the stage.
+        if self._printing:
+            await asyncio.wait([self._printing], timeout=0.5)
+            self._printing.cancel()
+
+    async def end(self, *, interrupt: bool = True) -> None:
+        """Have the group end, by an interrupt unless it ends of itself, and kill what is left after a while."""
+        if interrupt:
+            self._signal(signal.SIGINT)
+        try:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(self._process.wait()), GRACE_SECONDS)
+        finally:
+            self._signal(signal.SIGKILL)
+        await self._process.wait()
+        await self._printed()
+
+    def _signal(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+
+
+class _StageProcess:
+    """The flow's end of a stage process; see `_stage_process`."""
+
+    def __init__(self, child: _Child, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._child = child
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def start(cls, command: Command, output: Output | None) -> _StageProcess:
+        # Not multiprocessing: its spawned child imports the parent's __main__ again, and a worker's is Prefect.
+        ours, theirs = socket.socketpair()
+        with theirs:
+            program = (sys.executable, str(_STAGE_PROCESS), str(theirs.fileno()))
+            child = await _Child.start(program, command, output, pass_fds=(theirs.fileno(),))
+        reader, writer = await asyncio.open_connection(sock=ours)
+        process = cls(child, reader, writer)
+        process._send({"root": command.root, "path": sys.path})
+        return process
+
+    def _send(self, message: Mapping[str, object]) -> None:
+        self._writer.write(json.dumps(message).encode() + b"\n")
+
+    async def call(self, module: str, argv: list[str], env: Mapping[str, str], report: Report) -> bool:
+        """Run a stage; False if this process has outdated code, so that another must do it."""
+        self._send({"module": module, "argv": argv, "env": env})
+        try:
+            while line := await self._receive():
+                event = json.loads(line)
+                if "progress" in event:
+                    report(Progress(*event["progress"]))
+                elif "failed" in event:
+                    await self.close()
+                    raise StageFailed(event["failed"])
+                else:
+                    return "done" in event
+            code = await self._child.wait()
+        except asyncio.CancelledError:
+            await self._child.end()
+            self._writer.close()
+            raise
+        self._writer.close()
+        raise StageFailed(f"Its process {_ending(code)}.")
+
+    async def _receive(self) -> bytes:
+        with suppress(ConnectionResetError):
+            return await self._reader.readline()
+        return b""
+
+    async def close(self) -> None:
+        """End an idle process: it ends of itself when nobody can send it requests any more."""
+        self._writer.close()
+        await self._child.end(interrupt=False)
+
+
+def _ending(code: int) -> str:
+    if code >= 0:
+        return f"ended with exit code {code}"
+    name = signal.Signals(-code).name
+    hint = " (as the kernel does when memory runs out)" if -code == signal.SIGKILL else ""
+    return f"was ended by {name}{hint}"

@@ -1,0 +1,90 @@
+"""The `lockstep` command. It imports the module of one verb only: scoring needs neither Prefect nor DVC."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from lockstep.errors import LockstepError
+
+if TYPE_CHECKING:
+    import typer
+
+#: Verb: module, name in it (a command, or a Typer app of several), and one line of help.
+VERBS: dict[str, tuple[str, str, str]] = {
+    "run": ("flows.commands.run", "run", "Bring the pipeline up to date, as a Prefect flow run."),
+    "status": ("flows.commands.status", "status", "Say which stages would run, and why."),
+    "up": ("flows.commands.up", "up", "Keep a Prefect server with its UI, and run the pipeline nightly."),
+    "results": (
+        "flows.commands.results",
+        "results",
+        "Show the metrics, the verdict and the bundle of the last run.",
+    ),
+    "deploy": ("flows.commands.serving", "deploy", "Promote the candidate that passed its gates."),
+    "serve": ("flows.commands.serving", "serve", "Answer scoring requests with the deployed bundle."),
+    "predict": ("flows.commands.serving", "predict", "Score a table with the deployed bundle."),
+    "init": ("flows.commands.init", "init", "Set the project up for a table of your own."),
+    "keys": ("flows.commands.sealing", "keys", "Make, show and rotate the keys of the project."),
+    "seal": ("flows.commands.sealing", "seal", "Encrypt a file."),
+    "open": ("flows.commands.sealing", "open_", "Decrypt a file."),
+    "inspect": ("flows.commands.sealing", "inspect", "Show the header of a sealed file."),
+}
+
+
+def main() -> NoReturn:
+    """Run the command line; a known error ends in one message and its exit code."""
+    try:
+        _dispatch(sys.argv[1:])
+    except LockstepError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(0)
+
+
+def _dispatch(arguments: Sequence[str]) -> None:
+    if arguments[:1] == ["run"] and not any(argument.startswith("-") for argument in arguments):
+        from flows.commands._project import check_python, project_root
+        from flows.commands._up_to_date import nothing_to_do
+
+        root = project_root()
+        check_python()
+        if nothing_to_do(root, arguments[1:]):
+            return
+    verb = next((argument for argument in arguments if not argument.startswith("-")), None)
+    try:
+        app = _build(verb)
+    except ModuleNotFoundError as error:
+        raise LockstepError(
+            f"`lockstep {verb}` needs {error.name}, which is not installed. Install `lockstep[pipeline]`."
+        ) from None
+    app(args=list(arguments), prog_name="lockstep")
+
+
+def _build(verb: str | None) -> typer.Typer:
+    import typer
+
+    app = typer.Typer(
+        help="A model's whole life as one pipeline with two doors: Prefect flows and `dvc repro`.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    for name, (module, attribute, help_line) in VERBS.items():
+        target = getattr(importlib.import_module(module), attribute) if name == verb else _stub
+        if isinstance(target, typer.Typer):
+            app.add_typer(target, name=name, help=help_line)
+        else:
+            app.command(name, help=None if name == verb else help_line)(target)
+    return app
+
+
+def _stub() -> None:
+    """Stands for a verb in the list of all."""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""Where a command was started, and whether it may go on from there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from lockstep.errors import UsageError
+
+
+def project_root() -> Path:
+    """The working directory, where it is a project.
+
+    Raises
+    ------
+    UsageError
+        It has no dvc.yaml.
+    """
+    root = Path.cwd()
+    if not (root / "dvc.yaml").is_file():
+        raise UsageError(f"{root} has no dvc.yaml. Go to the directory of your project.")
+    return root
+
+
+def check_python() -> None:
+    """Refuse when the stages' `python` would be another one than this.
+
+    Raises
+    ------
+    UsageError
+        PATH leads to no `python`, or to another one.
+    """
+    found = shutil.which("python")
+    # The directories and not the files: the interpreters of all virtual environments are links to the same one.
+    if found is None or not os.path.samefile(Path(found).parent, Path(sys.executable).parent):
+        raise UsageError(
+            f"The stages would run with {found or 'no python'}, but Lockstep runs with {sys.executable}. "
+            "Activate its virtual environment first: `. .venv/bin/activate`."
+        )

@@ -1,0 +1,17 @@
+"""The answer that most runs need, without Typer and Prefect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def nothing_to_do(root: Path, stages: Sequence[str]) -> bool:
+    """Whether no stage would run; if so, say it."""
+    from flows._dvc import Pipeline
+
+    pipeline = Pipeline(root, stages)
+    if any(reasons for _, reasons in pipeline.changes()):
+        return False
+    print(f"Nothing to do: all {len(pipeline.plan)} stages are up to date.")
+    return True

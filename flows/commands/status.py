@@ -1,0 +1,29 @@
+"""`lockstep status`: which stages would run, and why."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from flows.commands._project import project_root
+
+
+def status(
+    stages: Annotated[
+        list[str] | None, typer.Argument(help="Stages, with what is upstream of them; all by default.")
+    ] = None,
+) -> None:
+    """Say which stages would run, and why; a run may go on meanwhile."""
+    from flows._dvc import Pipeline
+
+    pipeline = Pipeline(project_root(), stages or ())
+    upstream = {stage.name: stage.upstream for stage in pipeline.plan}
+    outdated: set[str] = set()
+    for name, reasons in pipeline.changes():
+        after = [other for other in upstream[name] if other in outdated]
+        if reasons or after:
+            outdated.add(name)
+            print(f"{name}: {'; '.join(reasons) if reasons else 'may run after ' + ', '.join(after)}")
+    if not outdated:
+        print(f"All {len(upstream)} stages are up to date.")

@@ -1,0 +1,216 @@
+"""The flow: brings the stages of dvc.yaml up to date, one Prefect task run a stage."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
+from prefect.states import Cancelled, Completed, Failed
+
+from flows._display import Display, make_display
+from flows._dvc import Outcome, Pipeline, Stage
+from flows._progress import reported
+from flows._run_lock import only_run
+from flows._runner import Command, LocalRunner, Report, Runner
+from lockstep.errors import LockstepError
+
+POLL_SECONDS = 2.0
+
+
+# `async`, for a synchronous flow joins its heartbeat thread at the end, which sleeps in steps of a second.
+@flow(name="lifecycle", persist_result=False)
+async def lifecycle(stages: list[str] | None = None, force: bool = False, jobs: int = 1) -> State[Any]:
+    """Bring a project's pipeline up to date.
+
+    Parameters
+    ----------
+    stages
+        Names of stages, whose upstream stages are then included; all of dvc.yaml when empty.
+    force
+        Run them though nothing changed.
+    jobs
+        How many independent stages may run side by side.
+    """
+    # A worker may start the flow without the virtual environment in PATH, and stages begin with `python`.
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    try:
+        with only_run(Path.cwd()):
+            pipeline = Pipeline(Path.cwd(), stages or (), jobs)
+            try:
+                return await _until_stopped(pipeline, force, jobs)
+            finally:
+                pipeline.close()
+    except LockstepError as error:
+        return Failed(message=str(error))
+
+
+async def _until_stopped(pipeline: Pipeline, force: bool, jobs: int) -> State[Any]:
+    with make_display() as display:
+        runner = LocalRunner(display.output)
+        walk = asyncio.ensure_future(_Walk(pipeline, runner, display, force, jobs).go())
+        watch = asyncio.ensure_future(_watch_for_cancelling(walk.cancel))
+        try:
+            with _signals(walk.cancel):
+                return await walk
+        except asyncio.CancelledError:
+            current = asyncio.current_task()
+            if current and current.cancelling():
+                raise
+            return Cancelled(message="Stopped. What had ended is recorded; the next run goes on from there.")
+        finally:
+            watch.cancel()
+            await runner.close()
+
+
+class _Walk:
+    """One pass over the stages."""
+
+    def __init__(self, pipeline: Pipeline, runner: Runner, display: Display, force: bool, jobs: int) -> None:
+        self._pipeline = pipeline
+        self._runner = runner
+        self._display = display
+        self._force = force
+        self._jobs = jobs
+        self._states: dict[str, State[Any]] = {}
+
+    async def go(self) -> State[Any]:
+        """Start each stage once its upstream stages are done, in DVC's order; after a failure start no more."""
+        waiting = self._pipeline.plan
+        running: dict[asyncio.Task[State[Any]], Stage] = {}
+        failures: list[str] = []
+        try:
+            while running or (waiting and not failures):
+                while not failures and len(running) < self._jobs and (stage := self._ready(waiting)):
+                    waiting.remove(stage)
+                    running[asyncio.create_task(self._task_run(stage))] = stage
+                ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for run in ended:
+                    stage, state = running.pop(run), run.result()
+                    self._states[stage.name] = state
+                    if not state.is_completed():
+                        failures.append(f"stage {stage.name} failed: {state.message}")
+        except asyncio.CancelledError:
+            for run in running:
+                run.cancel()
+            if running:
+                await asyncio.wait(running)
+            raise
+        return Failed(message=" ".join(failures)) if failures else Completed(message=self._summary())
+
+    def _ready(self, waiting: list[Stage]) -> Stage | None:
+        return next(
+            (stage for stage in waiting if all(name in self._states for name in stage.upstream)), None
+        )
+
+    def _summary(self) -> str:
+        ran = sum(state.name != "Cached" for state in self._states.values())
+        return f"{ran} of {len(self._states)} stages ran."
+
+    async def _task_run(self, stage: Stage) -> State[Any]:
+        async def body() -> State[Any]:
+            return await self._reproduce(stage)
+
+        run = task(
+            body,
+            name=stage.name,
+            task_run_name=lambda: stage.name,
+            persist_result=False,
+            cache_policy=NO_CACHE,
+            # Only fetching can fail by chance; retrying a stage would hide what is wrong with it.
+            retries=2 if stage.remote else 0,
+            retry_delay_seconds=5,
+        )
+        upstream = [self._states[name] for name in stage.upstream]
+        return await run(return_state=True, wait_for=upstream)
+
+    async def _reproduce(self, stage: Stage) -> State[Any]:
+        """The body of a task run: it returns its state, for Prefect logs the traceback of what is raised."""
+        self._display.start(stage.name)
+        async with reported(stage.name) as to_prefect:
+
+            def report(step: Any) -> None:
+                self._display.step(stage.name, step)
+                to_prefect(step)
+
+            try:
+                outcome = await self._pipeline.reproduce(
+                    stage.name, self._executing(report), force=self._force
+                )
+            except asyncio.CancelledError:
+                current = asyncio.current_task()
+                if current:
+                    current.uncancel()
+                self._display.end(stage.name, "stopped")
+                return Cancelled(message="It was stopped.")
+            except Exception as error:
+                from tasks._stage import explain
+
+                self._display.end(stage.name, "failed")
+                return Failed(message=explain(error))
+        self._display.end(stage.name, outcome.value)
+        if outcome is Outcome.RAN:
+            return Completed(message="It ran.")
+        return Completed(name="Cached", message=outcome.value)
+
+    def _executing(self, report: Report) -> Callable[[Command], Any]:
+        async def execute(command: Command) -> None:
+            self._display.run(command.stage)
+            await self._runner.run(command, report)
+
+        return execute
+
+
+@contextmanager
+def _signals(stop: Callable[[], object]) -> Iterator[None]:
+    """Have an interrupt or a termination stop the walk; the second one ends this process at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    stopped = False
+
+    def on_signal() -> None:
+        nonlocal stopped
+        if stopped:
+            os._exit(130)
+        stopped = True
+        stop()
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number in numbers:
+        loop.add_signal_handler(number, on_signal)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler)
+
+
+async def _watch_for_cancelling(stop: Callable[[], object]) -> None:
+    """Prefect cancels only what a worker started; a run from the command line has to look for itself."""
+    run_id = flow_run.id
+    if run_id is None:
+        return
+    async with get_client() as client:
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            # A server that is away for a moment is no reason to stop.
+            with suppress(Exception):
+                state = (await client.read_flow_run(run_id)).state
+                if state and (state.is_cancelling() or state.is_cancelled()):
+                    stop()
+                    return
