@@ -1,0 +1,117 @@
+"""What tests of several rooms share: a keyring of their own, and a small copy of the default pipeline."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+
+hypothesis.settings.register_profile("fuzz", max_examples=5000, deadline=None)
+hypothesis.settings.register_profile("default", max_examples=50, deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _surroundings(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Tests see the environment's own python first in PATH, and neither a person's keys nor a person's registry."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    patch.setenv("LOCKSTEP_KEYRING", str(tmp_path_factory.mktemp("keys") / "keyring.json"))
+    for name in ("LOCKSTEP_KEY", "LOCKSTEP_REGISTRY", "LOCKSTEP_SHOW_ERRORS", "DVC_STAGE", "DVC_ROOT"):
+        patch.delenv(name, raising=False)
+    yield
+    patch.undo()
+
+
+def copy_project(target: Path) -> Path:
+    """Copy what git tracks, as it stands in the working tree, into a new repository at `target`."""
+    names = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    for name in names:
+        if not name.startswith(("tests/", "docs/", "benchmarks/", "reports/")) and (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+    for leftover in ("dvc.lock", "lockstep.key-id"):
+        (target / leftover).unlink(missing_ok=True)
+    subprocess.run(["git", "init", "-q", str(target)], check=True)
+    return target
+
+
+def shrink(project: Path) -> None:
+    """Cut the demo down to a fiftieth of its rows and one epoch, with gates that such a model passes."""
+    path = project / "params.yaml"
+    params = yaml.safe_load(path.read_text())
+    params["sample"]["share"] = 0.02
+    params["train"].update(epochs=1, batch_size=128, hidden=[32])
+    params["compress"]["calibration_rows"] = 50
+    params["evaluate"].update(bootstrap_samples=100)
+    params["evaluate"]["gates"] = {
+        "roc_auc": 0.6,
+        "average_precision": 0.1,
+        "brier": 0.1,
+        "demographic_parity_difference": {"sex": 1.0, "race": 1.0},
+        "equalized_odds_difference": {"sex": 1.0, "race": 1.0},
+    }
+    params["evaluate"].update(min_group_rows=20, min_group_positives=2)
+    path.write_text(yaml.safe_dump(params, sort_keys=False))
+    suite_path = project / "data" / "expectations.json"
+    suite = json.loads(suite_path.read_text())
+    for expectation in suite["expectations"]:
+        if expectation["type"] == "expect_table_row_count_to_be_between":
+            expectation["kwargs"] = {"min_value": 1000, "max_value": 10000}
+    suite_path.write_text(json.dumps(suite))
+
+
+def set_up_keys(project: Path) -> None:
+    """Write lockstep.key-id of `project`, making the tests' keyring if it is not there yet."""
+    from lockstep.sealing.keyring import set_up_keys
+
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    key_id = project / "lockstep.key-id"
+    keyring = Path(os.environ["LOCKSTEP_KEYRING"])
+    if keyring.exists():
+        key_id.write_text(json.loads(keyring.read_text())["active"] + "\n")
+    set_up_keys(params["project"], key_id)
+
+
+def stages(project: Path) -> dict[str, dict[str, Any]]:
+    """Stages of the project's dvc.yaml, in its order."""
+    return yaml.safe_load((project / "dvc.yaml").read_text())["stages"]
+
+
+def arguments(stage: dict[str, Any]) -> list[str]:
+    """Arguments that dvc.yaml hands to a stage's module."""
+    return shlex.split(stage["cmd"])[3:]
+
+
+def outputs(stage: dict[str, Any]) -> list[str]:
+    """Paths that a stage declares as outputs, metrics or plots."""
+    declared = [*stage.get("outs", []), *stage.get("metrics", []), *stage.get("plots", [])]
+    return [next(iter(out)) if isinstance(out, dict) else out for out in declared]
+
+
+@pytest.fixture(scope="session")
+def small_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small copy of the default project after a run of every stage, each called as a plain function."""
+    import importlib
+
+    project = copy_project(tmp_path_factory.mktemp("small") / "project")
+    shrink(project)
+    set_up_keys(project)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(project)
+        for name, stage in stages(project).items():
+            importlib.import_module(f"tasks.{name}").main(arguments(stage))
+    return project
