@@ -96,7 +96,7 @@ class Manifest:
         try:
             document = json.loads(content)
             written_as = document.pop("format")
-        except (ValueError, LookupError, AttributeError):
+        except (ValueError, TypeError, LookupError, AttributeError):
             raise damaged from None
         if written_as != FORMAT:
             raise RegistryError(f"{source} has the format {written_as!r}; this Lockstep reads {FORMAT!r}.")

@@ -64,7 +64,7 @@ class Registry:
     """
 
     def __init__(self, root: Path, name: str) -> None:
-        if not re.match(NAME, name):
+        if not re.fullmatch(NAME, name):
             raise RegistryError(
                 f"A model's name has letters, digits and ._- and starts with a letter or digit. "
                 f"Received: {name!r}."

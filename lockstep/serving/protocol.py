@@ -1,7 +1,7 @@
 """Open Inference Protocol, version 2, as JSON: a request becomes raw columns, probabilities become an answer.
 
 Source: https://github.com/kserve/open-inference-protocol, specification/protocol/inference_rest.md.
-An error's text names columns of the model and positions in the request, and never quotes what the client sent.
+An error's text names columns of the model and positions in the request; it never quotes what the client sent.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def _data(name: str, tensor: dict[str, Any]) -> list[Any]:
             raise HttpError(400, f"Column {name!r} has ragged data for its shape [n, 1].")
         data = [row[0] for row in data]
     if len(data) != shape[0]:
-        raise HttpError(400, f"Column {name!r} has {len(data)} values, and its shape says {shape[0]}.")
+        raise HttpError(400, f"Column {name!r} has {len(data)} values, which is not what its shape says.")
     return data
 
 
