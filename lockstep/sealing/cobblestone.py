@@ -93,8 +93,10 @@ class Message:
         Raises
         ------
         SealDamaged
-            The commitment is not that of `key`, `context` and the salt.
+            The prefix is incomplete, or its commitment not that of `key`, `context` and the salt.
         """
+        if len(prefix) < PREFIX_SIZE:
+            raise SealDamaged("it was cut short")
         message = cls(key, context, bytes(prefix[:SALT_SIZE]))
         if not hmac.compare_digest(message.prefix, prefix):
             raise SealDamaged("its header or salt was altered, or another key sealed it")

@@ -23,7 +23,7 @@ _MOST = {"n": 2**20, "r": 16, "p": 4}
 
 
 def wrap(keyring: Keyring, passphrase: str) -> bytes:
-    """Encrypt a keyring under a passphrase: scrypt (RFC 7914), then Cobblestone-256, which commits to its key.
+    """Encrypt a keyring under a passphrase: scrypt (RFC 7914), then Cobblestone-256, which commits to a key.
 
     Parameters
     ----------
