@@ -1,7 +1,7 @@
 """The only caller of DVC: the order of the stages, what changed, the run cache, and the record in dvc.lock.
 
-A stage is reproduced by DVC's own function, so that dvc.lock, the cache and the run cache are what `dvc repro` makes of
-them. Three places of DVC are replaced, each by its name in DVC's modules:
+A stage is reproduced by DVC's own function, so that dvc.lock, the cache and the run cache are what
+`dvc repro` makes of them. Three places of DVC are replaced, each by its name in DVC's modules:
 
 - `dvc.stage.run.cmd_run` hands the command to the caller's `Execute` instead of running it;
 - `dvc.rwlock.rwlock` tells stages of one process apart, which DVC takes for one owner;
@@ -92,7 +92,7 @@ class Pipeline:
             raise UsageError(f"{root} has no dvc.yaml. Go to the directory of your project.")
         with _dvc_errors():
             try:
-                # Waits for a `dvc push` or `dvc status` beside it, for it comes back to the lock after hours of training.
+                # A `dvc push` beside it is waited for: hours of training end with taking the lock again.
                 self._repo = Repo(str(root), _wait_for_lock=True)
             except NotDvcRepoError:
                 raise UsageError(f"{root} is no DVC repository. Run `dvc init` there.") from None

@@ -23,7 +23,7 @@ Report = Callable[[Progress], None]
 Output = Callable[[str], None]
 
 GRACE_SECONDS = 3.0
-_SUPERVISE = Path(__file__).with_name("_supervise.py")
+SUPERVISE = Path(__file__).with_name("_supervise.py")
 _STAGE_PROCESS = Path(__file__).with_name("_stage_process.py")
 # Anything else may mean something to a shell.
 _PLAIN = re.compile(r"[\w\s./=:,@%+'\"-]+")
@@ -105,12 +105,12 @@ class LocalRunner:
     Parameters
     ----------
     output
-        Called with each line that a command prints; None lets it print to this process's own terminal or file.
+        Called with what a command prints; None lets it print to where this process prints.
 
     Notes
     -----
-    To be used on the event loop of the main thread: a child's parent-death signal comes when the thread that started
-    the child ends.
+    To be used on the event loop of the main thread: a child's parent-death signal comes when the thread that
+    started the child ends.
     """
 
     def __init__(self, output: Output | None = None) -> None:
@@ -156,7 +156,7 @@ class _Child:
         cls, program: Sequence[str], command: Command, output: Output | None, pass_fds: Sequence[int] = ()
     ) -> _Child:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-S", str(_SUPERVISE), str(os.getpid()), *program),
+            *(sys.executable, "-I", "-S", str(SUPERVISE), str(os.getpid()), *program),
             cwd=command.wdir,
             env=command.env,
             start_new_session=True,
@@ -182,13 +182,13 @@ class _Child:
         return code
 
     async def _printed(self) -> None:
-        # A command may leave something in the background that keeps its output open; that must not keep the stage.
+        # What a command leaves in the background may keep its output open, and must not keep the stage.
         if self._printing:
             await asyncio.wait([self._printing], timeout=0.5)
             self._printing.cancel()
 
     async def end(self, *, interrupt: bool = True) -> None:
-        """Have the group end, by an interrupt unless it ends of itself, and kill what is left after a while."""
+        """Have the group end, by an interrupt unless it ends of itself; kill what is left after a while."""
         if interrupt:
             self._signal(signal.SIGINT)
         try:
@@ -214,7 +214,7 @@ class _StageProcess:
 
     @classmethod
     async def start(cls, command: Command, output: Output | None) -> _StageProcess:
-        # Not multiprocessing: its spawned child imports the parent's __main__ again, and a worker's is Prefect.
+        # Not multiprocessing: its child imports the parent's __main__ again, and a worker's is Prefect.
         ours, theirs = socket.socketpair()
         with theirs:
             program = (sys.executable, str(_STAGE_PROCESS), str(theirs.fileno()))

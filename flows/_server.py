@@ -1,4 +1,4 @@
-"""Which Prefect server a run talks to. To be settled before Prefect is imported, for it reads its settings then."""
+"""Which Prefect server a run talks to. Settled before Prefect is imported, for it reads its settings then."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import tomllib
 import urllib.request
 from pathlib import Path
 
-RECORD = Path(".lockstep/server.json")
+from flows._locks import UP, is_held
+from lockstep.files import write_atomic
+
+_RECORD = Path(".lockstep/server.json")
 
 
 def settle(root: Path) -> str | None:
@@ -21,11 +24,11 @@ def settle(root: Path) -> str | None:
 
     Notes
     -----
-    In this order: the server of ``PREFECT_API_URL`` or of the person's Prefect profile, the one that `lockstep up`
-    keeps for the project, an ephemeral one. A server that does not answer is passed over.
+    In this order: the server of ``PREFECT_API_URL`` or of the person's Prefect profile, the one that
+    `lockstep up` keeps for the project, an ephemeral one. A server that does not answer is passed over.
     """
     quiet(root)
-    for address in (os.environ.get("PREFECT_API_URL") or _of_profile(), recorded(root)):
+    for address in (configured(), kept(root)):
         if address and answers(address):
             os.environ["PREFECT_API_URL"] = address
             return address
@@ -44,8 +47,8 @@ def quiet(root: Path) -> None:
         "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
         "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
     }
-    # A database for each project: servers of several projects would lock each other out of one SQLite file.
     if "PREFECT_API_DATABASE_CONNECTION_URL" not in os.environ:
+        # One for each project: the servers of several would lock each other out of one SQLite file.
         database = root / ".lockstep" / "prefect.db"
         database.parent.mkdir(exist_ok=True)
         defaults["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = f"sqlite+aiosqlite:///{database}"
@@ -53,7 +56,10 @@ def quiet(root: Path) -> None:
         os.environ.setdefault(name, value)
 
 
-def _of_profile() -> str | None:
+def configured() -> str | None:
+    """Address of the API that the environment or the person's Prefect profile names."""
+    if address := os.environ.get("PREFECT_API_URL"):
+        return address
     home = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
     path = Path(os.environ.get("PREFECT_PROFILES_PATH", home / "profiles.toml")).expanduser()
     try:
@@ -65,10 +71,17 @@ def _of_profile() -> str | None:
     return str(address) if address else None
 
 
-def recorded(root: Path) -> str | None:
-    """Address that `lockstep up` recorded for the project, whether or not it still answers."""
+def keep(root: Path, address: str) -> None:
+    """Record that `lockstep up` keeps the server at `address` for the project."""
+    write_atomic(root / _RECORD, json.dumps({"api": address}).encode())
+
+
+def kept(root: Path) -> str | None:
+    """Address that a living `lockstep up` recorded for the project."""
+    if not is_held(root / UP):
+        return None
     try:
-        return str(json.loads((root / RECORD).read_text("utf-8"))["api"])
+        return str(json.loads((root / _RECORD).read_text("utf-8"))["api"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

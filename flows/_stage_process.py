@@ -1,7 +1,7 @@
 """The process that runs the stages of one job, one after the other, as calls of their `main`.
 
-A script of its own, so that it starts without Prefect and DVC. It reads requests and writes events, a JSON object a
-line, on the socket whose descriptor is its argument.
+A script of its own, so that it starts without Prefect and DVC. It reads requests and writes events, a JSON
+object a line, on the socket whose descriptor is its argument.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def serve(descriptor: int) -> None:
 
 
 def _edited_since(started: int, root: str) -> bool:
-    """Whether a module that is loaded here from `root` was edited meanwhile: DVC would record code that did not run."""
+    """Whether a module that was loaded from `root` has changed: DVC would record code that did not run."""
     for module in list(sys.modules.values()):
         file = getattr(module, "__file__", None)
         if file and file.startswith(root + os.sep):

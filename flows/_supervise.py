@@ -1,8 +1,8 @@
 """Run one command, and end its whole process group once the flow that wanted it is gone.
 
-A script of its own, started as ``python -I -S _supervise.py PARENT COMMAND...`` at the head of a new session. The flow
-may be killed with SIGKILL, and then can end nothing itself; the kernel tells this process, which ends the command and
-whatever the command started.
+A script of its own, started as ``python -I -S _supervise.py PARENT COMMAND...`` at the head of a new session.
+A flow that is killed with SIGKILL can end nothing itself; the kernel tells this process, which ends the
+command and whatever the command started.
 """
 
 import ctypes
@@ -21,7 +21,7 @@ def main() -> int:
     """Run the command and end as it ended, by exit code or by signal."""
     parent, *command = sys.argv[1:]
     signal.signal(signal.SIGTERM, _end_group)
-    # An interrupt is for the command, which may have something to save; this process ends when the command does.
+    # An interrupt is for the command, which may have something to save; this process ends with it.
     signal.signal(signal.SIGINT, lambda *_: None)
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, task
+from prefect import Task, flow
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
@@ -21,10 +21,11 @@ from prefect.states import Cancelled, Completed, Failed
 
 from flows._display import Display, make_display
 from flows._dvc import Outcome, Pipeline, Stage
+from flows._locks import RUN, only_one
 from flows._progress import reported
-from flows._run_lock import only_run
 from flows._runner import Command, LocalRunner, Report, Runner
 from lockstep.errors import LockstepError
+from lockstep.processes import die_with_parent
 
 POLL_SECONDS = 2.0
 
@@ -45,9 +46,15 @@ async def lifecycle(stages: list[str] | None = None, force: bool = False, jobs: 
     """
     # A worker may start the flow without the virtual environment in PATH, and stages begin with `python`.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    if "PREFECT__FLOW_RUN_ID" in os.environ:
+        # A worker started this process, and nobody could stop it any more once the worker was killed.
+        die_with_parent()
+    root = Path.cwd()
     try:
-        with only_run(Path.cwd()):
-            pipeline = Pipeline(Path.cwd(), stages or (), jobs)
+        with only_one(
+            root / RUN, f"Another run (process {{owner}}) works in {root}. Wait for it, or stop it."
+        ):
+            pipeline = Pipeline(root, stages or (), jobs)
             try:
                 return await _until_stopped(pipeline, force, jobs)
             finally:
@@ -86,7 +93,7 @@ class _Walk:
         self._states: dict[str, State[Any]] = {}
 
     async def go(self) -> State[Any]:
-        """Start each stage once its upstream stages are done, in DVC's order; after a failure start no more."""
+        """Start each stage once its upstream is done, in DVC's order; after a failure start no more."""
         waiting = self._pipeline.plan
         running: dict[asyncio.Task[State[Any]], Stage] = {}
         failures: list[str] = []
@@ -122,7 +129,7 @@ class _Walk:
         async def body() -> State[Any]:
             return await self._reproduce(stage)
 
-        run = task(
+        run: Any = Task(
             body,
             name=stage.name,
             task_run_name=lambda: stage.name,
@@ -133,7 +140,8 @@ class _Walk:
             retry_delay_seconds=5,
         )
         upstream = [self._states[name] for name in stage.upstream]
-        return await run(return_state=True, wait_for=upstream)
+        state: State[Any] = await run(return_state=True, wait_for=upstream)
+        return state
 
     async def _reproduce(self, stage: Stage) -> State[Any]:
         """The body of a task run: it returns its state, for Prefect logs the traceback of what is raised."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -33,8 +32,8 @@ def check_python() -> None:
         PATH leads to no `python`, or to another one.
     """
     found = shutil.which("python")
-    # The directories and not the files: the interpreters of all virtual environments are links to the same one.
-    if found is None or not os.path.samefile(Path(found).parent, Path(sys.executable).parent):
+    # The directories and not the files: the interpreters of all virtual environments are links to one.
+    if found is None or not Path(found).parent.samefile(Path(sys.executable).parent):
         raise UsageError(
             f"The stages would run with {found or 'no python'}, but Lockstep runs with {sys.executable}. "
             "Activate its virtual environment first: `. .venv/bin/activate`."

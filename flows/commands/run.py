@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,7 +14,7 @@ from flows.commands._up_to_date import nothing_to_do
 from lockstep.errors import LockstepError, StageFailed
 
 
-class Stopped(LockstepError):
+class Interrupted(LockstepError):  # noqa: N818
     """The run was interrupted or cancelled."""
 
     exit_code = 130
@@ -41,15 +40,18 @@ def run(
             "No Prefect server: this run starts its own, which takes some seconds. `lockstep up` keeps one."
         )
     sys.stdout.flush()
-    _run_flow(root, stages, force, jobs)
+    _run_flow(stages, force, jobs)
 
 
-def _run_flow(root: Path, stages: list[str] | None, force: bool, jobs: int) -> None:
+def _run_flow(stages: list[str] | None, force: bool, jobs: int) -> None:
     from flows.lifecycle import lifecycle
 
-    state = asyncio.run(lifecycle(stages, force, jobs, return_state=True))  # type: ignore[call-overload]
+    async def go() -> Any:
+        return await lifecycle(stages, force, jobs, return_state=True)
+
+    state = asyncio.run(go())
     if state.is_cancelled():
-        raise Stopped(state.message or "Stopped.")
+        raise Interrupted(state.message or "Stopped.")
     if not state.is_completed():
         raise StageFailed(state.message or f"The flow run ended as {state.name}.")
     print(state.message)
