@@ -5,12 +5,14 @@ Threads do not help: most of a chunk's time goes into making its cipher object, 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import subprocess
 import sys
 from dataclasses import dataclass, field, replace
+from typing import IO, cast
 
 from lockstep.errors import SealDamaged, SealError
 from lockstep.processes import die_with_parent
@@ -90,7 +92,8 @@ def run(job: Job, source: int, target: int) -> None:
     children: list[subprocess.Popen[bytes]] = []
     try:
         for number in range(1, processes):
-            children.append(_start(job.part(number, processes), source, target))
+            children.append(_start(source, target))
+            _send(children[-1], job.part(number, processes))
         work(job.part(0, processes), source, target)
         for child in children:
             _finish(child)
@@ -98,7 +101,7 @@ def run(job: Job, source: int, target: int) -> None:
         for child in children:
             child.kill()
             child.wait()
-            child.stdout.close()  # type: ignore[union-attr]
+            cast("IO[bytes]", child.stdout).close()
 
 
 def work(job: Job, source: int, target: int) -> None:
@@ -139,22 +142,25 @@ def write_at(file: int, content: bytes, at: int) -> None:
         view, at = view[written:], at + written
 
 
-def _start(job: Job, source: int, target: int) -> subprocess.Popen[bytes]:
-    child = subprocess.Popen(  # noqa: S603 - Lockstep itself
+def _start(source: int, target: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(  # noqa: S603 - Lockstep itself
         [sys.executable, "-P", "-m", __name__, str(source), str(target), str(os.getpid())],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         pass_fds=(source, target),
         env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
+
+
+def _send(child: subprocess.Popen[bytes], job: Job) -> None:
     # The key goes through a pipe: arguments and environment are there for others to read.
-    with child.stdin as pipe:  # type: ignore[union-attr]
+    pipe = cast("IO[bytes]", child.stdin)
+    with contextlib.suppress(BrokenPipeError), pipe:  # a child that died is noticed at the end
         pipe.write(job.to_json())
-    return child
 
 
 def _finish(child: subprocess.Popen[bytes]) -> None:
-    output = child.stdout.read()  # type: ignore[union-attr]
+    output = cast("IO[bytes]", child.stdout).read()
     if child.wait() == 0:
         return
     try:

@@ -14,7 +14,7 @@ import pytest
 from lockstep.errors import SealDamaged, SealError, WrongContext
 from lockstep.sealing import _workers, streams
 from lockstep.sealing._workers import PLAIN_BLOCK, SEALED_BLOCK
-from lockstep.sealing.cobblestone import CHUNK_SIZE, PREFIX_SIZE
+from lockstep.sealing.cobblestone import CHUNK_SIZE, PREFIX_SIZE, Message
 from lockstep.sealing.header import parse_header
 from lockstep.sealing.vault import Vault
 
@@ -118,6 +118,7 @@ def test_a_process_that_dies_is_no_success(
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+@pytest.mark.usefixtures("several_processes")
 def test_the_key_is_in_no_argument_and_no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, Any] = {}
 
@@ -127,9 +128,10 @@ def test_the_key_is_in_no_argument_and_no_variable(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(subprocess, "Popen", popen)
     secret = bytes(range(32))
-    job = _workers.Job(False, secret, b"context", b"prefix", 0, 0, 1, 0, 1)
+    message = Message(secret, b"context", bytes(24))
+    job = _workers.Job(False, secret, b"context", message.prefix, 0, 0, 8, 0, 8, [bytes(32)] * 8)
     with pytest.raises(InterruptedError):
-        _workers._start(job, 0, 1)
+        _workers.run(job, 0, 1)
     assert secret.hex() not in str(seen)
     assert str(secret) not in repr(job)
     assert _workers.Job.from_json(job.to_json()) == job
