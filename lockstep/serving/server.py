@@ -68,13 +68,17 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        # From here on a client waits instead of being refused.
-        listener.listen(2048)
-    except (OSError, OverflowError) as error:
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            # From here on a client waits instead of being refused.
+            listener.listen(2048)
+        except BaseException:
+            listener.close()
+            raise
+    except OSError as error:
         raise UsageError(
-            f"Cannot listen on {host}:{port}: {error}. Choose others with --host and --port."
+            f"Cannot listen on {host}:{port}: {error.strerror}. Choose others with --host and --port."
         ) from None
     return listener
 

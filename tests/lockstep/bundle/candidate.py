@@ -42,7 +42,7 @@ def rows(n_rows: int = 200, seed: int = 3) -> dict[str, npt.NDArray[Any]]:
 
 @functools.cache
 def encoder_and_model() -> tuple[bytes, bytes]:
-    """Plain bytes of the candidate; the network is made once, in a process that ends with TensorFlow in it."""
+    """Plain bytes of the candidate; the network is made once, in a process of its own."""
     encoder = Encoder.fit(rows(), bins=6, min_value_rows=5)
     sizes = (encoder.n_codes, len(encoder.columns), encoder.numeric_width)
     with tempfile.TemporaryDirectory() as scratch:

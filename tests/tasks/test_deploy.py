@@ -1,0 +1,315 @@
+"""`deploy` promotes on a passed verdict alone, and says why it does not."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lockstep.bundle.contents import MODEL
+from lockstep.bundle.registry import Registry
+from lockstep.errors import LockstepError, NotPromoted, ParameterError, SealDamaged
+from lockstep.sealing.vault import open_vault
+from tasks.deploy import DeployParams, main, run
+from tests.conftest import ROOT
+from tests.lockstep.bundle.candidate import POSITIVE, PROJECT, STATES, bundle, encoder_and_model, vault
+
+PARAMS = DeployParams(project=PROJECT, target="income", positive=POSITIVE, name="income")
+GATES = [
+    {
+        "gate": "roc_auc",
+        "verdict": "pass",
+        "figure": 0.96,
+        "interval": [0.95, 0.97],
+        "threshold": 0.9,
+        "n_rows": 1200,
+    },
+    {
+        "gate": "equalized_odds_difference:sex",
+        "verdict": "pass",
+        "figure": 0.1,
+        "interval": [0.0, 0.2],
+        "threshold": 0.25,
+        "direction": "at most",
+        "n_rows": 1200,
+    },
+]
+
+
+def _evaluation(**changes: Any) -> dict[str, Any]:
+    return {
+        "candidate": bundle().manifest.candidate,
+        "verdict": "pass",
+        "gates": GATES,
+        "metrics": {"roc_auc": 0.96, "threshold": 0.5},
+        "n_test": 1200,
+        **changes,
+    }
+
+
+def _failed(verdict: str, figure: float | None, gate: int = 1) -> dict[str, Any]:
+    gates = [dict(g) for g in GATES]
+    gates[gate].update(verdict=verdict, figure=figure)
+    return _evaluation(verdict=verdict, gates=gates)
+
+
+def _run(evaluation: dict[str, Any], approvals: list[Any] | None = None) -> Any:
+    return run(*encoder_and_model(), bundle().manifest.candidate, evaluation, approvals or [], PARAMS)
+
+
+def test_a_pass_gives_a_bundle_and_a_report_of_content_facts() -> None:
+    deployment = _run(_evaluation())
+    assert deployment.report == {
+        "candidate": bundle().manifest.candidate,
+        "verdict": "pass",
+        "override": None,
+    }
+    manifest = deployment.bundle.manifest
+    assert (manifest.threshold, manifest.positive) == (0.5, POSITIVE)
+    assert [(c.name, c.kind) for c in manifest.columns][:2] == [("age", "numeric"), ("state", "category")]
+    assert (manifest.created, manifest.git_revision, manifest.measured) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("labels", "negative"),
+    [
+        ([], f"not {POSITIVE}"),
+        (["under 50k", POSITIVE], "under 50k"),
+        ([POSITIVE, "under 50k"], "under 50k"),
+        ([POSITIVE], f"not {POSITIVE}"),
+    ],
+)
+def test_the_other_label_is_the_targets_own_where_it_is_known(labels: list[str], negative: str) -> None:
+    assert _run(_evaluation(labels=labels)).bundle.manifest.negative == negative
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "message"),
+    [
+        (
+            _failed("fail", 0.31),
+            r"equalized_odds_difference:sex: fail; 0.3100, asked: at most 0.25 \(1,200 rows\)",
+        ),
+        (_failed("insufficient evidence", None), "sex: insufficient evidence; no figure"),
+        (_failed("fail", 0.85, gate=0), "roc_auc: fail; 0.8500, asked: threshold 0.9"),
+        # A verdict that its own gates belie.
+        ({**_failed("fail", 0.31), "verdict": "pass"}, "equalized_odds_difference:sex: fail"),
+    ],
+)
+def test_a_failed_gate_is_named(evaluation: dict[str, Any], message: str) -> None:
+    with pytest.raises(NotPromoted, match=message) as refused:
+        _run({**evaluation, "candidate": bundle().manifest.candidate})
+    assert refused.value.exit_code == 1
+    assert str(refused.value).count("asked:") == 1
+
+
+def test_every_failed_gate_is_named() -> None:
+    gates = [{**gate, "verdict": "fail"} for gate in GATES]
+    with pytest.raises(NotPromoted, match=r"(?s)roc_auc: fail.*equalized_odds_difference:sex: fail"):
+        _run(_evaluation(verdict="fail", gates=gates))
+
+
+def test_an_evaluation_of_another_candidate_is_refused() -> None:
+    with pytest.raises(NotPromoted, match="another candidate"):
+        _run(_evaluation(candidate="00" * 32))
+
+
+@pytest.mark.parametrize("key", ["candidate", "verdict", "gates", "metrics"])
+def test_an_incomplete_evaluation_is_refused(key: str) -> None:
+    evaluation = _evaluation()
+    del evaluation[key]
+    with pytest.raises(NotPromoted, match=key):
+        _run(evaluation)
+
+
+@pytest.mark.parametrize(
+    ("approvals", "message"),
+    [
+        ([{"candidate": "x", "gate": "roc_auc", "reason": "trust me", "by": "me"}], "cannot apply any"),
+        ([{"candidate": "x"}], "list of objects with by, candidate, gate, reason"),
+        (["yes"], "list of objects"),
+    ],
+)
+def test_approvals_are_read_and_refused(approvals: list[Any], message: str) -> None:
+    with pytest.raises(NotPromoted, match=message):
+        _run(_evaluation(), approvals)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A workspace that has been evaluated, as the current directory."""
+    monkeypatch.chdir(tmp_path)
+    document = {
+        "project": PROJECT,
+        "data": {"target": "income", "positive": POSITIVE},
+        "deploy": {"name": "income"},
+    }
+    Path("params.yaml").write_text(yaml.safe_dump(document))
+    keys = json.loads(Path(os.environ["LOCKSTEP_KEYRING"]).read_text()) if vault() else {}
+    Path("lockstep.key-id").write_text(keys["active"] + "\n")
+    sealer = open_vault(PROJECT, Path("lockstep.key-id"))
+    encoder, model = encoder_and_model()
+    sealer.write("models/encoder.sealed", encoder, role="encoder", schema="encoder/1")
+    sealer.write("models/shipped.sealed", model, role="model", schema="litert/1")
+    _evaluated(_evaluation())
+    Path("approvals.json").write_text("[]\n")
+    return tmp_path
+
+
+def _evaluated(evaluation: dict[str, Any]) -> None:
+    Path("reports").mkdir(exist_ok=True)
+    Path("reports/evaluation.json").write_text(json.dumps(evaluation))
+
+
+def _arguments() -> list[str]:
+    command = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["deploy"]["cmd"]
+    return command.split()[3:]
+
+
+def _tree(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def test_it_deploys(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path(".lockstep/measured").mkdir(parents=True)
+    Path(".lockstep/measured/train.json").write_text('{"seconds": 9.5}')
+    Path(".lockstep/measured/deploy.json").write_text('{"seconds": 1.0}')
+    main(_arguments())
+    assert "income version 1 (new) is deployed" in capsys.readouterr().out
+    deployed = Registry(Path("registry"), "income").load_champion()
+    assert (deployed.encoder, deployed.model) == encoder_and_model()
+    assert deployed.manifest.measured == {"train": {"seconds": 9.5}}
+    assert deployed.manifest.created
+    assert deployed.manifest.git_revision is None
+    assert json.loads(Path("reports/deploy.json").read_bytes())["candidate"] == deployed.manifest.candidate
+    stored = b"".join(_tree(project).values())
+    assert not any(state.encode() in stored for state in STATES)
+
+
+def test_the_manifest_names_the_commit(project: Path) -> None:
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "x"]):
+        subprocess.run([*git, *command], check=True)
+    head = subprocess.run(
+        ["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    main(_arguments())
+    assert Registry(Path("registry"), "income").load_champion().manifest.git_revision == head
+
+
+def test_deploying_again_changes_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(_arguments())
+    before = _tree(project)
+    main(_arguments())
+    assert "version 1 (unchanged)" in capsys.readouterr().out
+    after = _tree(project)
+    for tree in (before, after):
+        del tree[".lockstep/measured/deploy.json"]
+    assert after == before
+
+
+def test_a_new_threshold_is_a_new_version(project: Path) -> None:
+    main(_arguments())
+    report = Path("reports/deploy.json").read_bytes()
+    _evaluated(_evaluation(metrics={"roc_auc": 0.96, "threshold": 0.25}))
+    main(_arguments())
+    assert Registry(Path("registry"), "income").load_champion().manifest.threshold == 0.25
+    assert Path("reports/deploy.json").read_bytes() == report
+
+
+def test_the_environment_names_another_registry(
+    project: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    monkeypatch.setenv("LOCKSTEP_REGISTRY", str(elsewhere))
+    main(_arguments())
+    assert Registry(elsewhere, "income").champion() == "1"
+    assert not Path("registry").exists()
+
+
+def _break_model() -> None:
+    sealer = open_vault(PROJECT, Path("lockstep.key-id"))
+    sealer.write("models/shipped.sealed", b"no model", role="model", schema="litert/1")
+
+
+def _truncate_model() -> None:
+    path = Path("models/shipped.sealed")
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "message"),
+    [
+        (lambda: _evaluated(_failed("fail", 0.31)), NotPromoted, "sex: fail"),
+        (lambda: _evaluated({}), NotPromoted, "evaluation has no"),
+        (_break_model, NotPromoted, "another candidate"),
+        (_truncate_model, SealDamaged, "models/shipped.sealed"),
+        (lambda: Path("models/encoder.sealed").unlink(), LockstepError, "models/encoder.sealed"),
+        (lambda: Path("reports/evaluation.json").unlink(), LockstepError, "reports/evaluation.json"),
+        (lambda: Path("approvals.json").unlink(), LockstepError, "approvals.json does not exist"),
+        (lambda: Path("approvals.json").write_text("["), LockstepError, "approvals.json is no JSON"),
+        (lambda: Path("approvals.json").write_text("{}"), LockstepError, "approvals.json must hold a list"),
+        (
+            lambda: Path("params.yaml").write_text("project: tests\n"),
+            ParameterError,
+            "deploy.name is missing",
+        ),
+        (
+            lambda: Path("params.yaml").write_text(
+                Path("params.yaml").read_text().replace("name: income", "name: a/b")
+            ),
+            ParameterError,
+            "deploy.name",
+        ),
+    ],
+)
+def test_a_fault_leaves_registry_champion_and_report_as_they_were(
+    project: Path, fault: Callable[[], object], error: type[LockstepError], message: str
+) -> None:
+    main(_arguments())
+    fault()
+    before = _tree(project)
+    with pytest.raises(error, match=message):
+        main(_arguments())
+    assert _tree(project) == before
+
+
+def test_a_bundle_that_fails_its_check_is_not_promoted(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main(_arguments())
+    _evaluated(_evaluation(metrics={"threshold": 0.25}))
+    before = _tree(project)
+    monkeypatch.setattr("lockstep.bundle.verify._PROGRAM", "import os; os._exit(9)")
+    with pytest.raises(NotPromoted, match="exited with 9"):
+        main(_arguments())
+    assert _tree(project) == before
+
+
+def test_a_damaged_champion_is_replaced(project: Path) -> None:
+    main(_arguments())
+    (Path("registry/income/1") / MODEL).write_bytes(b"rotten")
+    main(_arguments())
+    assert Registry(Path("registry"), "income").load_champion().manifest.version == "2"
+
+
+def test_as_a_program_it_ends_in_one_message(project: Path) -> None:
+    _evaluated(_failed("fail", 0.31))
+    finished = subprocess.run(
+        [sys.executable, "-m", "tasks.deploy", *_arguments()],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 1
+    assert finished.stderr.startswith("error: The candidate was not promoted: its verdict is 'fail'.")
+    assert "Traceback" not in finished.stderr
+    assert not Path("registry").exists()
