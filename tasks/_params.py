@@ -48,7 +48,9 @@ def load_params(model: type[P], path: str | Path) -> P:
     try:
         document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ParameterError(f"{path} does not exist. Run from the project's root, or `lockstep init`.") from None
+        raise ParameterError(
+            f"{path} does not exist. Run from the project's root, or `lockstep init`."
+        ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParameterError(f"{path} is no YAML: {error}") from None
     if not isinstance(document, dict):

@@ -65,7 +65,9 @@ def run(
     candidates = convert(network, sample)
     features = encoder.encode(raw_columns(validation, names))
     labels = binary_labels(validation, params.target, params.positive)
-    figures = {name: ranking(labels, Scorer(encoder, model).score(features)) for name, model in candidates.items()}
+    figures = {
+        name: ranking(labels, Scorer(encoder, model).score(features)) for name, model in candidates.items()
+    }
     changes = {name: _change(figures[name], figures[REFERENCE]) for name in candidates}
     within = [name for name in candidates if _tolerable(changes[name], params)]
     shipped = min(within, key=lambda name: len(candidates[name]))
@@ -99,7 +101,8 @@ def _tolerable(change: Mapping[str, float], params: CompressParams) -> bool:
 
 def _microseconds_per_row(encoder: Encoder, model: bytes) -> float:
     one = Features(
-        np.zeros((1, encoder.numeric_width), dtype=np.float32), np.zeros((1, len(encoder.columns)), dtype=np.int32)
+        np.zeros((1, encoder.numeric_width), dtype=np.float32),
+        np.zeros((1, len(encoder.columns)), dtype=np.int32),
     )
     scorer = Scorer(encoder, model)
     scorer.score(one)

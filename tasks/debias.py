@@ -36,9 +36,7 @@ class Debiased(NamedTuple):
     report: dict[str, Any]
 
 
-def run(
-    parts: Mapping[str, pa.Table], public: Mapping[str, Sequence[str]], params: DebiasParams
-) -> Debiased:
+def run(parts: Mapping[str, pa.Table], public: Mapping[str, Sequence[str]], params: DebiasParams) -> Debiased:
     """Drop sensitive features and the features that tell of them.
 
     Parameters
@@ -62,11 +60,16 @@ def run(
     train = parts["train"]
     require(train, params.sensitive, "data.sensitive")
     frame = train.to_pandas()
-    candidates = [name for name in columns.features(train.column_names, params.target) if name not in params.sensitive]
+    candidates = [
+        name for name in columns.features(train.column_names, params.target) if name not in params.sensitive
+    ]
     associations = {
-        feature: {s: round(cramers_v(frame[feature], frame[s]), 6) for s in params.sensitive} for feature in candidates
+        feature: {s: round(cramers_v(frame[feature], frame[s]), 6) for s in params.sensitive}
+        for feature in candidates
     }
-    proxies = [f for f, found in associations.items() if max(found.values(), default=0.0) > params.proxy_threshold]
+    proxies = [
+        f for f, found in associations.items() if max(found.values(), default=0.0) > params.proxy_threshold
+    ]
     dropped = [*proxies, *(params.sensitive if params.drop_sensitive else [])]
     labels = binary_labels(train, params.target, params.positive)
     report = {
@@ -75,7 +78,9 @@ def run(
         "sensitive_dropped": params.sensitive if params.drop_sensitive else [],
         "features": [f for f in columns.features(train.column_names, params.target) if f not in dropped],
         "labels_by_group": {
-            s: base_rates(labels, group_names(train[s].to_pylist(), public.get(s, ()), params.min_category_rows))
+            s: base_rates(
+                labels, group_names(train[s].to_pylist(), public.get(s, ()), params.min_category_rows)
+            )
             for s in params.sensitive
         },
     }
@@ -83,7 +88,9 @@ def run(
         raise DataError(
             f"Every feature counts as a proxy at debias.proxy_threshold {params.proxy_threshold}. Raise it."
         )
-    return Debiased({name: _without(table, dropped, params.sensitive) for name, table in parts.items()}, report)
+    return Debiased(
+        {name: _without(table, dropped, params.sensitive) for name, table in parts.items()}, report
+    )
 
 
 def _without(table: pa.Table, dropped: Sequence[str], sensitive: Sequence[str]) -> pa.Table:
@@ -105,7 +112,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         suite = parse_suite(read_bytes(args.expectations), str(args.expectations))
         result = run(parts, public_categories(suite), params)
         for part, table in result.parts.items():
-            vault.write(getattr(args, f"{part}_out"), to_parquet(table), role=f"debiased-{part}", schema=SCHEMA)
+            vault.write(
+                getattr(args, f"{part}_out"), to_parquet(table), role=f"debiased-{part}", schema=SCHEMA
+            )
         write_report(args.report, result.report)
 
 

@@ -19,7 +19,7 @@ from lockstep.data.labels import binary_labels, flag, refuse_made_rows
 from lockstep.data.tables import SCHEMA, from_parquet, raw_columns, read_bytes, require, to_parquet
 from lockstep.errors import ParameterError
 from lockstep.evaluation.bootstrap import difference_intervals, ranking_intervals
-from lockstep.evaluation.gates import Gate, judge, no_evidence, verdict
+from lockstep.evaluation.gates import Direction, Gate, judge, no_evidence, verdict
 from lockstep.evaluation.metrics import choose_threshold, curves, metrics
 from lockstep.fairness.groups import audit, differences, group_names
 from lockstep.sealing.vault import open_vault
@@ -27,6 +27,12 @@ from tasks._params import Params, Section, key, load_params
 from tasks._stage import arguments, command, measured, write_report
 
 _CURVE_POINTS = 400
+
+_RANKING_GATES: tuple[tuple[str, Direction], ...] = (
+    ("roc_auc", "at least"),
+    ("average_precision", "at least"),
+    ("brier", "at most"),
+)
 
 Mask = npt.NDArray[np.bool_]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -109,7 +115,7 @@ def run(
     intervals = ranking_intervals(labels, probability, params.bootstrap_samples, params.seed)
     gates = [
         judge(name, figures[name], intervals[name], getattr(params.gates, name), direction, len(labels))
-        for name, direction in (("roc_auc", "at least"), ("average_precision", "at least"), ("brier", "at most"))
+        for name, direction in _RANKING_GATES
     ]
     fairness = {}
     for sensitive in params.sensitive:

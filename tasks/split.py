@@ -72,7 +72,9 @@ def run(source: pa.Table, params: SplitParams) -> Split:
         test = _own_test(source, params.split_column)
     validation = np.zeros(len(table), dtype=bool)
     train_rows = np.flatnonzero(~test)
-    validation[train_rows] = hold_out(groups[train_rows], labels[train_rows], params.validation_share, params.seed)
+    validation[train_rows] = hold_out(
+        groups[train_rows], labels[train_rows], params.validation_share, params.seed
+    )
     seen = np.isin(groups[test], groups[~test])
     with_sensitive = identical(frame, all_features)
     report = {
@@ -105,12 +107,14 @@ def _own_test(source: pa.Table, split_column: str) -> Mask:
 
 
 def _counts(labels: Mask) -> dict[str, Any]:
-    return {"n_rows": len(labels), "n_positive": int(labels.sum()), "positive_share": round(float(labels.mean()), 6)}
+    return {
+        "n_rows": len(labels),
+        "n_positive": int(labels.sum()),
+        "positive_share": round(float(labels.mean()), 6),
+    }
 
 
-def _overlap(
-    groups: npt.NDArray[np.int64], test: Mask
-) -> dict[str, Any]:
+def _overlap(groups: npt.NDArray[np.int64], test: Mask) -> dict[str, Any]:
     seen = np.isin(groups[test], groups[~test])
     return {"n_rows": int(seen.sum()), "share": round(float(seen.mean()), 6)}
 

@@ -74,7 +74,9 @@ def convert(network: bytes, sample: Features) -> dict[str, bytes]:
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     # The network goes in as an argument and the result out by a pipe: nothing of it touches a disk in clear.
-    child = context.Process(target=_child, args=(network, sample, sender, os.getpid()), name="lockstep-convert")
+    child = context.Process(
+        target=_child, args=(network, sample, sender, os.getpid()), name="lockstep-convert"
+    )
     child.start()
     sender.close()
     try:
@@ -132,4 +134,4 @@ def sample_rows(features: Features, rows: int, seed: int) -> Features:
     """Choose `rows` encoded rows at random, or all where there are no more."""
     n_rows = len(features.codes)
     chosen = np.sort(np.random.default_rng(seed).permutation(n_rows)[:rows])
-    return Features(*(part[chosen] for part in features))
+    return Features(features.numeric[chosen], features.codes[chosen])

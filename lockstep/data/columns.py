@@ -39,4 +39,6 @@ def refuse_reserved(columns: Iterable[str]) -> None:
     """Raise DataError if a source column bears a name that Lockstep keeps for itself."""
     taken = [name for name in columns if name.startswith(_OWN)]
     if taken:
-        raise DataError(f"Column names that begin with {_OWN!r} are reserved. Received: {taken}. Rename them.")
+        raise DataError(
+            f"Column names that begin with {_OWN!r} are reserved. Received: {taken}. Rename them."
+        )

@@ -148,7 +148,10 @@ class Encoder:
     def from_json(cls, document: bytes) -> Encoder:
         """Inverse of `to_json`; raises ModelError on another format."""
         parsed = json.loads(document)
-        if not isinstance(parsed, dict) or (parsed.get("format"), parsed.get("version")) != ("lockstep-encoder", 1):
+        if not isinstance(parsed, dict) or (parsed.get("format"), parsed.get("version")) != (
+            "lockstep-encoder",
+            1,
+        ):
             raise ModelError("This is no encoder of version 1. Train the model again with this release.")
         return cls(
             [Column(c["name"], c["kind"], tuple(c["values"]), tuple(c["edges"])) for c in parsed["columns"]]
@@ -190,10 +193,7 @@ def _fit_column(name: str, raw: npt.NDArray[Any], bins: int, min_value_rows: int
 
 def _category_codes(raw: npt.NDArray[Any], vocabulary: dict[str, int]) -> npt.NDArray[np.int32]:
     return np.fromiter(
-        (
-            MISSING if value is None or value != value else vocabulary.get(str(value), OTHER)
-            for value in raw
-        ),
+        (MISSING if value is None or value != value else vocabulary.get(str(value), OTHER) for value in raw),
         dtype=np.int32,
         count=len(raw),
     )

@@ -116,7 +116,8 @@ def check(table: pa.Table, suite: Sequence[Expectation]) -> list[Result]:
     import great_expectations as gx
 
     context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False, "metric_calculations": False}
+    bars: Any = {"globally": False, "metric_calculations": False}
+    context.variables.progress_bars = bars
     batch = (
         context.data_sources.add_pandas("lockstep")
         .add_dataframe_asset("source")
@@ -128,7 +129,8 @@ def check(table: pa.Table, suite: Sequence[Expectation]) -> list[Result]:
         gx.ExpectationSuite(name="source", expectations=[_parse(e, i) for i, e in enumerate(suite)]),
         result_format={"result_format": "BASIC", "partial_unexpected_count": 0},
     )
-    by_position = {r.expectation_config.meta["position"]: r for r in outcome.results}
+    results: list[Any] = outcome.results
+    by_position = {r.expectation_config.meta["position"]: r for r in results}
     return [_result(by_position[i], set(table.column_names)) for i in range(len(suite))]
 
 
@@ -137,7 +139,7 @@ def _frame(table: pa.Table) -> pd.DataFrame:
 
 
 def _parse(expectation: Expectation, position: int) -> Any:
-    from great_expectations.exceptions import GreatExpectationsError
+    from great_expectations.exceptions.exceptions import GreatExpectationsError
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
     kind, arguments = expectation["type"], dict(expectation.get("kwargs", {}))

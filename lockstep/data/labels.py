@@ -51,4 +51,6 @@ def refuse_made_rows(table: pa.Table, what: str) -> None:
     """Raise DataError if a sampler made a row of `table`: figures on it would not be about people."""
     made = int(np.sum(flag(table, MADE)))
     if made:
-        raise DataError(f"{made:,} of the {what} rows were made by a sampler. Only training rows may be resampled.")
+        raise DataError(
+            f"{made:,} of the {what} rows were made by a sampler. Only training rows may be resampled."
+        )

@@ -95,7 +95,9 @@ def _missing(name: str, column: pa.ChunkedArray) -> list[dict[str, Any]]:
 
 def _labels(name: str, column: pa.ChunkedArray) -> dict[str, Any]:
     return _expect(
-        "expect_column_values_to_be_in_set", column=name, value_set=sorted(pc.unique(pc.drop_null(column)).to_pylist())
+        "expect_column_values_to_be_in_set",
+        column=name,
+        value_set=sorted(pc.unique(pc.drop_null(column)).to_pylist()),
     )
 
 

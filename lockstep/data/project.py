@@ -85,16 +85,24 @@ def find_roles(table: pa.Table, target: str, positive: str | None, sensitive: Se
             not_features.append(name)
             advice.append(f"{name}: {reason}, so it is no feature")
         elif is_category(table[name].type) and pc.count_distinct(table[name]).as_py() > MAX_CATEGORIES:
-            advice.append(f"{name}: more than {MAX_CATEGORIES} categories; if it is free text, list it in not_features")
+            advice.append(
+                f"{name}: more than {MAX_CATEGORIES} categories; if it is free text, list it in not_features"
+            )
     if len(not_features) + len(sensitive) + 1 >= table.num_columns:
-        raise DataError("No feature is left beside the target, the sensitive features and what is no feature.")
+        raise DataError(
+            "No feature is left beside the target, the sensitive features and what is no feature."
+        )
     return Roles(
         target, label, tuple(sensitive), tuple(not_features), tuple(advice), len(table), counts[label]
     )
 
 
 def _no_feature(column: pa.ChunkedArray) -> str | None:
-    if pa.types.is_temporal(column.type) or pa.types.is_nested(column.type) or pa.types.is_binary(column.type):
+    if (
+        pa.types.is_temporal(column.type)
+        or pa.types.is_nested(column.type)
+        or pa.types.is_binary(column.type)
+    ):
         return f"it is of type {column.type}"
     distinct = pc.count_distinct(column, mode="only_valid").as_py()
     if distinct < 2:
@@ -111,7 +119,9 @@ def training_size(n_rows: int) -> dict[str, int]:
     return {"batch_size": batch_size, "epochs": epochs, "patience": max(4, epochs // 4)}
 
 
-def default_gates(n_rows: int, n_positive: int, sensitive: Sequence[str]) -> dict[str, float | dict[str, float]]:
+def default_gates(
+    n_rows: int, n_positive: int, sensitive: Sequence[str]
+) -> dict[str, float | dict[str, float]]:
     """Thresholds that a useless model breaks; a team replaces them by its own before it looks at a result."""
     share = n_positive / n_rows
     return {

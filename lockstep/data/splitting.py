@@ -16,7 +16,8 @@ Mask = npt.NDArray[np.bool_]
 
 def identical(frame: pd.DataFrame, columns: Sequence[str]) -> npt.NDArray[np.int64]:
     """Number of the group of equal rows that each row belongs to, counting missing values as equal; shape (n,)."""
-    return frame.groupby(list(columns), dropna=False, sort=False, observed=True).ngroup().to_numpy()
+    groups = frame.groupby(list(columns), dropna=False, sort=False, observed=True)
+    return np.asarray(groups.ngroup(), dtype=np.int64)
 
 
 def hold_out(groups: npt.NDArray[np.int64], labels: npt.NDArray[Any], share: float, seed: int) -> Mask:
@@ -47,7 +48,9 @@ def hold_out(groups: npt.NDArray[np.int64], labels: npt.NDArray[Any], share: flo
     # Rank 0 is the rarest class.
     rank = np.empty(len(classes), dtype=np.int64)
     rank[np.argsort(counts, kind="stable")] = np.arange(len(classes))
-    per_group = pd.DataFrame({"group": groups, "rank": rank[codes]}).groupby("group")["rank"].agg(["min", "size"])
+    per_group = (
+        pd.DataFrame({"group": groups, "rank": rank[codes]}).groupby("group")["rank"].agg(["min", "size"])
+    )
     drawn = per_group.sample(frac=1.0, random_state=seed)
     rows_before = drawn.groupby("min")["size"].cumsum() - drawn["size"]
     wanted = drawn["min"].map(drawn.groupby("min")["size"].sum()) * share

@@ -58,7 +58,9 @@ def parse_source(content: bytes, name: str) -> pa.Table:
     elif suffix == ".csv":
         table = _parse_csv(content, name)
     else:
-        raise DataError(f"{name}: tables are read from .parquet or .csv. Received: {suffix or 'no suffix'!r}.")
+        raise DataError(
+            f"{name}: tables are read from .parquet or .csv. Received: {suffix or 'no suffix'!r}."
+        )
     if table.num_rows == 0:
         raise DataError(f"{name} has no rows.")
     twice = sorted({c for c in table.column_names if table.column_names.count(c) > 1})
@@ -117,7 +119,9 @@ def _raw_column(name: str, column: pa.ChunkedArray) -> npt.NDArray[Any]:
             column = column.cast(column.type.value_type)
         return np.array(pc.cast(column, pa.string()).to_pylist(), dtype=object)
     if not (
-        pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_decimal(column.type)
+        pa.types.is_integer(column.type)
+        or pa.types.is_floating(column.type)
+        or pa.types.is_decimal(column.type)
     ):
         raise DataError(
             f"Column {name!r} is of type {column.type}; a feature holds numbers, text or booleans. "

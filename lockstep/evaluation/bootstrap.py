@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,8 @@ def ranking_intervals(labels: Labels, probability: Floats, samples: int, seed: i
         tied = np.add.reduceat(np.column_stack((weights * hits, weights * ~hits)), starts)
         draws[i] = (*_areas(tied[:, 0], tied[:, 1]), np.average(squared_error, weights=weights))
     return {
-        name: _interval(draws[:, column]) for column, name in enumerate(("roc_auc", "average_precision", "brier"))
+        name: _interval(draws[:, column])
+        for column, name in enumerate(("roc_auc", "average_precision", "brier"))
     }
 
 
@@ -48,9 +49,7 @@ def _areas(hits: Floats, misses: Floats) -> tuple[float, float]:
     return float(won.sum() / (n_positive * false_positives[-1])), float((precision * hits).sum() / n_positive)
 
 
-def difference_intervals(
-    table: Sequence[dict[str, Any]], samples: int, seed: int
-) -> dict[str, Interval]:
+def difference_intervals(table: Sequence[Mapping[str, Any]], samples: int, seed: int) -> dict[str, Interval]:
     """Intervals of the demographic parity and the equalized odds difference.
 
     Parameters

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from lockstep.evaluation.bootstrap import Interval
 
 Verdict = Literal["pass", "fail", "insufficient evidence"]
+Direction = Literal["at least", "at most"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Gate:
     figure: float | None
     interval: Interval | None
     threshold: float
-    direction: Literal["at least", "at most"]
+    direction: Direction
     n_rows: int
     left_out: tuple[str, ...] = ()
 
@@ -49,7 +50,7 @@ def judge(
     figure: float,
     interval: Interval,
     threshold: float,
-    direction: Literal["at least", "at most"],
+    direction: Direction,
     n_rows: int,
     left_out: Sequence[str] = (),
 ) -> Gate:

@@ -50,7 +50,10 @@ def metrics(labels: Labels, probability: Floats, threshold: float) -> dict[str, 
 
 
 def choose_threshold(
-    labels: Labels, probability: Floats, purpose: Literal["f1", "accuracy", "cost"], false_negative_cost: float
+    labels: Labels,
+    probability: Floats,
+    purpose: Literal["f1", "accuracy", "cost"],
+    false_negative_cost: float,
 ) -> float:
     """Threshold that serves `purpose` best on n rows.
 
@@ -87,7 +90,9 @@ def curves(labels: Labels, probability: Floats, points: int) -> dict[str, list[d
     false_positive_rate, true_positive_rate, _ = roc_curve(labels, probability)
     precision, recall, _ = precision_recall_curve(labels, probability)
     return {
-        "roc": _thinned(points, false_positive_rate=false_positive_rate, true_positive_rate=true_positive_rate),
+        "roc": _thinned(
+            points, false_positive_rate=false_positive_rate, true_positive_rate=true_positive_rate
+        ),
         "pr": _thinned(points, recall=recall[::-1], precision=precision[::-1]),
     }
 

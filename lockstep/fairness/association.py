@@ -38,7 +38,9 @@ def cramers_v(feature: pd.Series[Any], sensitive: pd.Series[Any]) -> float:
 
 def _codes(column: pd.Series[Any]) -> npt.NDArray[np.int64]:
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
-        edges = np.unique(np.nanquantile(column.to_numpy(dtype=np.float64), np.linspace(0, 1, _QUANTILES + 1)))
+        edges = np.unique(
+            np.nanquantile(column.to_numpy(dtype=np.float64), np.linspace(0, 1, _QUANTILES + 1))
+        )
         if len(edges) > 2:
             column = pd.Series(np.digitize(column, edges[1:-1], right=True)).where(column.notna().to_numpy())
     return pd.factorize(column)[0]

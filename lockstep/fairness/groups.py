@@ -95,12 +95,16 @@ def differences(labels: Labels, decisions: Labels, groups: npt.NDArray[np.object
         "demographic_parity_difference": float(
             demographic_parity_difference(labels, decisions, sensitive_features=groups)
         ),
-        "equalized_odds_difference": float(equalized_odds_difference(labels, decisions, sensitive_features=groups)),
+        "equalized_odds_difference": float(
+            equalized_odds_difference(labels, decisions, sensitive_features=groups)
+        ),
     }
 
 
 def _by_group(frame: Any) -> dict[str, dict[str, float]]:
     return {
-        str(group): {name: int(value) if name.startswith("n_") else float(value) for name, value in row.items()}
+        str(group): {
+            name: int(value) if name.startswith("n_") else float(value) for name, value in row.items()
+        }
         for group, row in frame.by_group.iterrows()
     }

@@ -83,7 +83,10 @@ def inference(model: Any) -> Any:
     import tensorflow as tf
 
     signature = {
-        layer.name: tf.TensorSpec((None, layer.shape[-1]), layer.dtype, name=layer.name) for layer in model.inputs
+        layer.name: tf.TensorSpec((None, layer.shape[-1]), layer.dtype, name=layer.name)
+        for layer in model.inputs
     }
     # Without AutoGraph, which would write the generated source to a temporary file.
-    return tf.function(lambda inputs: model(inputs, training=False), input_signature=[signature], autograph=False)
+    return tf.function(
+        lambda inputs: model(inputs, training=False), input_signature=[signature], autograph=False
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,11 @@ _CONFIG = "network.json"
 
 def to_bytes(network: Network, model: Any) -> bytes:
     """Configuration and weights as an npz archive (numpy gives every entry the same date)."""
-    arrays = {weight.path: weight.numpy() for weight in model.weights}
     config = json.dumps(network.as_dict(), sort_keys=True).encode()
+    arrays: dict[str, Any] = {_CONFIG: np.frombuffer(config, dtype=np.uint8)}
+    arrays.update(sorted((weight.path, weight.numpy()) for weight in model.weights))
     buffer = io.BytesIO()
-    np.savez(buffer, **{_CONFIG: np.frombuffer(config, dtype=np.uint8)}, **dict(sorted(arrays.items())))
+    np.savez(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
 
 
@@ -36,6 +38,6 @@ def from_bytes(content: bytes) -> tuple[Network, Any]:
         model = build(network)
         for weight in model.weights:
             weight.assign(arrays[weight.path])
-    except (KeyError, ValueError, TypeError, OSError):
+    except (KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile):
         raise ModelError("This is no network of this release. Run the stage `train` again.") from None
     return network, model

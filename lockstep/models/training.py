@@ -113,7 +113,9 @@ def train(
     rows = _batches(data, schedule)
     model.compile(
         optimizer=keras.optimizers.AdamW(
-            _learning_rate(schedule, len(rows)), weight_decay=schedule.weight_decay, global_clipnorm=schedule.clip_norm
+            _learning_rate(schedule, len(rows)),
+            weight_decay=schedule.weight_decay,
+            global_clipnorm=schedule.clip_norm,
         ),
         loss=keras.losses.BinaryCrossentropy(from_logits=True),
     )
@@ -162,7 +164,7 @@ def _batches(data: Data, schedule: Schedule) -> Any:
     labels = data.labels.astype(np.float32)[:, None]
     n_rows = len(labels)
 
-    class Batches(keras.utils.PyDataset):  # type: ignore[misc]
+    class Batches(keras.utils.PyDataset):
         """Rows in an order that depends on seed and epoch alone, so that a resumed run sees the same one."""
 
         def __init__(self) -> None:
@@ -191,7 +193,7 @@ def _watch(validation: Data, curve: list[Epoch], on_epoch: Callable[[Epoch], Non
     import keras
     from sklearn.metrics import average_precision_score
 
-    class Watch(keras.callbacks.Callback):  # type: ignore[misc]
+    class Watch(keras.callbacks.Callback):
         def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
             self.call = inference(self.model)
 

@@ -34,7 +34,9 @@ ALLOWED = {
 
 
 @pytest.fixture(scope="module", params=STAGES)
-def rerun(request: pytest.FixtureRequest, small_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def rerun(
+    request: pytest.FixtureRequest, small_project: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Any:
     """A stage run once more in a copy, in a process of its own with another hash seed, under audit."""
     name = request.param
     project = tmp_path_factory.mktemp(name) / "project"
@@ -65,7 +67,11 @@ def test_two_runs_give_the_same_bytes(rerun: Any, small_project: Path) -> None:
 def test_a_stage_reads_and_writes_what_it_declares(rerun: Any) -> None:
     _, stage, project, notes = rerun
     deps = {*stage["deps"], "params.yaml"}
-    read = {p for p in notes["read"] if (project / p).is_file() and not p.startswith(SCRATCH) and not p.endswith(".pyc")}
+    read = {
+        p
+        for p in notes["read"]
+        if (project / p).is_file() and not p.startswith(SCRATCH) and not p.endswith(".pyc")
+    }
     assert read - deps - set(outputs(stage)) == set()
     written = {p for p in notes["write"] if not p.startswith(SCRATCH) and not p.endswith(".tmp")}
     assert written - set(outputs(stage)) == set()
@@ -169,7 +175,11 @@ def _fails(name: str, project: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     with pytest.raises(LockstepError) as caught:
         importlib.import_module(f"tasks.{name}").main(arguments(stages(project)[name]))
     after = {p: p.read_bytes() for p in project.rglob("*") if p.is_file()}
-    unlocked = {p: c for p, c in after.items() if p in before or not str(p.relative_to(project)).startswith("registry/")}
+    unlocked = {
+        p: c
+        for p, c in after.items()
+        if p in before or not str(p.relative_to(project)).startswith("registry/")
+    }
     assert unlocked == before
     return str(caught.value)
 

@@ -1,0 +1,118 @@
+"""Encoding of raw columns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lockstep.data.encoding import FIRST, MISSING, OTHER, Encoder
+from lockstep.errors import DataError, ModelError
+
+
+def table(**columns: list[Any]) -> dict[str, npt.NDArray[Any]]:
+    return {
+        name: np.array(values, dtype=object)
+        if any(isinstance(v, str) for v in values)
+        else np.array(values, dtype=float)
+        for name, values in columns.items()
+    }
+
+
+def test_categories_become_codes_of_a_shared_table() -> None:
+    train = table(a=["x", "y", "x", None], b=["u", "u", "v", "v"])
+    encoder = Encoder.fit(train, bins=4, min_value_rows=1)
+    codes = encoder.encode(table(a=["x", "y", "z", None], b=["v", "w", "u", None])).codes
+    first_b = FIRST + 2
+    assert codes[:, 0].tolist() == [FIRST, FIRST + 1, OTHER, MISSING]
+    assert (codes[:, 1] - first_b).tolist() == [FIRST + 1, OTHER, FIRST, MISSING]
+    assert encoder.n_codes == 2 * (FIRST + 2)
+    assert encoder.numeric_width == 0
+
+
+def test_a_rare_category_shares_the_code_of_the_unknown() -> None:
+    encoder = Encoder.fit(table(a=["x"] * 5 + ["rare"]), bins=4, min_value_rows=2)
+    assert encoder.encode(table(a=["rare", "never"])).codes[:, 0].tolist() == [OTHER, OTHER]
+    assert b"rare" not in encoder.to_json()
+
+
+def test_a_spike_does_not_swallow_the_bins() -> None:
+    values = [0.0] * 900 + [float(v) for v in range(1, 101)]
+    encoder = Encoder.fit({"gain": np.array(values)}, bins=10, min_value_rows=50)
+    (column,) = encoder.columns
+    assert column.values == (0.0,)
+    assert column.width == 10
+    assert column.edges[0] == 1.0
+    assert column.edges[-1] == 100.0
+
+
+def test_piecewise_linear_encoding_is_that_of_the_paper() -> None:
+    encoder = Encoder.fit({"x": np.array([0.0, 1.0, 2.0, 3.0, 4.0] * 40)}, bins=4, min_value_rows=1000)
+    encoded = encoder.encode({"x": np.array([-1.0, 0.5, 2.0, 3.5, 9.0, np.nan])}).numeric
+    np.testing.assert_allclose(
+        encoded,
+        [[0, 0, 0, 0], [0.5, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0.5], [1, 1, 1, 1], [0, 0, 0, 0]],
+    )
+
+
+def test_a_missing_number_has_a_code_of_its_own() -> None:
+    encoder = Encoder.fit({"x": np.array([1.0, 2.0, np.nan])}, bins=2, min_value_rows=1)
+    assert encoder.encode({"x": np.array([np.nan, 2.0, 7.0])}).codes[:, 0].tolist() == [
+        MISSING,
+        FIRST + 1,
+        OTHER,
+    ]
+
+
+@pytest.mark.parametrize("values", [[], [np.nan, np.nan], [5.0, 5.0]])
+def test_a_column_without_spread_is_encoded_without_bins(values: list[float]) -> None:
+    encoder = Encoder.fit({"x": np.array(values)}, bins=4, min_value_rows=1)
+    assert encoder.numeric_width == 0
+    assert encoder.encode({"x": np.array([1.0])}).codes.shape == (1, 1)
+
+
+def test_a_missing_column_is_named() -> None:
+    encoder = Encoder.fit(table(a=["x"], b=[1.0]), bins=2, min_value_rows=1)
+    with pytest.raises(DataError, match=r"\['b'\]"):
+        encoder.encode(table(a=["x"]))
+
+
+def test_text_in_a_number_is_refused_without_its_value() -> None:
+    encoder = Encoder.fit({"b": np.array([1.0, 2.0])}, bins=2, min_value_rows=1)
+    with pytest.raises(DataError, match="'b' must hold numbers") as caught:
+        encoder.encode({"b": np.array(["secret"], dtype=object)})
+    assert "secret" not in str(caught.value)
+
+
+def test_another_format_is_refused() -> None:
+    with pytest.raises(ModelError, match="Train the model again"):
+        Encoder.from_json(b'{"format": "lockstep-encoder", "version": 99, "columns": []}')
+
+
+CELLS = st.one_of(st.none(), st.floats(allow_nan=True, allow_infinity=True), st.floats(-5, 5).map(round))
+
+
+@given(
+    numbers=st.lists(CELLS, min_size=1, max_size=60),
+    words=st.lists(st.one_of(st.none(), st.text(max_size=3)), min_size=1, max_size=60),
+    bins=st.integers(2, 8),
+    rows=st.integers(1, 4),
+)
+def test_property_encoding_survives_serialisation_and_stays_in_bounds(
+    numbers: list[float | None], words: list[str | None], bins: int, rows: int
+) -> None:
+    size = min(len(numbers), len(words))
+    raw = {"n": np.array(numbers[:size], dtype=float), "w": np.array(words[:size], dtype=object)}
+    encoder = Encoder.fit(raw, bins, rows)
+    again = Encoder.from_json(encoder.to_json())
+    assert again.to_json() == encoder.to_json()
+    numeric, codes = encoder.encode(raw)
+    for left, right in zip((numeric, codes), again.encode(raw), strict=True):
+        np.testing.assert_array_equal(left, right)
+    assert np.isfinite(numeric).all()
+    assert ((numeric >= 0) & (numeric <= 1)).all()
+    assert ((codes >= 0) & (codes < encoder.n_codes)).all()

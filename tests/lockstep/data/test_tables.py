@@ -1,0 +1,118 @@
+"""Tables as bytes and as raw columns."""
+
+from __future__ import annotations
+
+import datetime
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from lockstep.data.labels import binary_labels
+from lockstep.data.project import default_gates, find_roles, training_size
+from lockstep.data.tables import from_parquet, parse_source, raw_columns, read_source, to_parquet
+from lockstep.errors import DataError
+
+
+def test_parquet_round_trip_gives_the_same_bytes() -> None:
+    table = pa.table({"a": [1, None, 3], "b": ["x", None, "z"], "c": [True, False, None]})
+    content = to_parquet(table)
+    assert from_parquet(content) == table
+    assert to_parquet(from_parquet(content)) == content
+
+
+def test_csv_reads_question_marks_and_gaps_as_missing() -> None:
+    table = parse_source(b"a,b\n1,x\n?,\n3,?\n", "t.csv")
+    assert table.to_pydict() == {"a": [1, None, 3], "b": ["x", None, None]}
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "words"),
+    [
+        (b"", "t.csv", "no CSV table"),
+        (b"a,b\n", "t.csv", "no rows"),
+        (b"a,b\n1,secret,3\n", "t.csv", "no CSV table"),
+        (b"a,a\n1,2\n", "t.csv", "more than one column named"),
+        (b"PAR1", "t.parquet", "no Parquet file"),
+        (b"a,b\n", "t.xlsx", "Received: '.xlsx'"),
+    ],
+)
+def test_bad_files_get_a_clear_error(content: bytes, name: str, words: str) -> None:
+    with pytest.raises(DataError, match=words) as caught:
+        parse_source(content, name)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_named() -> None:
+    with pytest.raises(DataError, match=r"nowhere\.csv does not exist"):
+        read_source("nowhere.csv")
+
+
+def test_raw_columns_are_floats_or_objects() -> None:
+    table = pa.table(
+        {
+            "i": [1, None],
+            "f": [0.5, 2.0],
+            "s": ["x", None],
+            "b": [True, None],
+            "d": pa.array(["u", None]).dictionary_encode(),
+        }
+    )
+    raw = raw_columns(table, table.column_names)
+    np.testing.assert_array_equal(raw["i"], [1.0, np.nan])
+    np.testing.assert_array_equal(raw["f"], [0.5, 2.0])
+    assert raw["s"].tolist() == ["x", None]
+    assert raw["b"].tolist() == ["true", None]
+    assert raw["d"].tolist() == ["u", None]
+
+
+def test_a_date_is_no_feature() -> None:
+    table = pa.table({"when": pa.array([datetime.date(2020, 1, 1)])})
+    with pytest.raises(DataError, match="'when' is of type date32"):
+        raw_columns(table, ["when"])
+
+
+@pytest.mark.parametrize(
+    ("labels", "positive", "words"),
+    [
+        (["a", "b", None], "a", "missing in 1 rows"),
+        (["a", "a", "a"], "a", "has 1 classes"),
+        (["a", "b", "c"], "a", "has 3 classes"),
+        (["a", "b", "b"], "c", "never holds"),
+    ],
+)
+def test_what_is_no_binary_target_is_refused(labels: list[str | None], positive: str, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        binary_labels(pa.table({"y": labels}), "y", positive)
+
+
+def test_roles_of_a_table() -> None:
+    table = pa.table(
+        {
+            "id": list(range(8)),
+            "const": ["x"] * 8,
+            "score": [float(i) for i in range(8)],
+            "sex": ["f", "m"] * 4,
+            "y": [0, 0, 0, 1, 0, 0, 1, 0],
+        }
+    )
+    roles = find_roles(table, "y", None, ["sex"])
+    assert (roles.positive, roles.not_features, roles.n_positive) == ("1", ("id", "const"), 2)
+    with pytest.raises(DataError, match="hold numbers"):
+        find_roles(table, "y", None, ["score"])
+    with pytest.raises(DataError, match="'2' is no label"):
+        find_roles(table, "y", "2", [])
+    with pytest.raises(DataError, match=r"--target names \['z'\]"):
+        find_roles(table, "z", None, [])
+
+
+def test_small_tables_take_small_steps() -> None:
+    assert training_size(455) == {"batch_size": 32, "epochs": 60, "patience": 15}
+    assert training_size(200_000)["batch_size"] == 1024
+
+
+def test_default_gates_are_broken_by_a_useless_model() -> None:
+    gates = default_gates(1000, 60, ["sex"])
+    assert gates["average_precision"] == 0.12
+    assert gates["brier"] == pytest.approx(0.0564)
+    assert gates["equalized_odds_difference"] == {"sex": 0.1}

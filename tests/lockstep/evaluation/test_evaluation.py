@@ -1,0 +1,101 @@
+"""Figures agree with scikit-learn; intervals cover; gates never pass by default."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
+
+from lockstep.evaluation.bootstrap import _areas, difference_intervals, ranking_intervals
+from lockstep.evaluation.gates import judge, no_evidence, verdict
+from lockstep.evaluation.metrics import choose_threshold, curves, metrics
+
+RNG = np.random.default_rng(0)
+LABELS = RNG.random(4000) < 0.1
+# Rounded, so that many probabilities are equal.
+PROBABILITY = np.round(np.clip(RNG.normal(0.2 + 0.3 * LABELS, 0.15), 0, 1), 2)
+
+
+def test_areas_agree_with_scikit_learn_in_the_presence_of_ties() -> None:
+    values = np.unique(PROBABILITY)[::-1]
+    hits = np.array([(LABELS & (v == PROBABILITY)).sum() for v in values], dtype=float)
+    misses = np.array([(~LABELS & (v == PROBABILITY)).sum() for v in values], dtype=float)
+    auc, precision = _areas(hits, misses)
+    assert auc == pytest.approx(roc_auc_score(LABELS, PROBABILITY), abs=1e-12)
+    assert precision == pytest.approx(average_precision_score(LABELS, PROBABILITY), abs=1e-12)
+
+
+def test_intervals_hold_their_figure_and_are_seeded() -> None:
+    figures = metrics(LABELS, PROBABILITY, 0.4)
+    intervals = ranking_intervals(LABELS, PROBABILITY, 300, 1)
+    for name, (low, high) in intervals.items():
+        assert low < figures[name] < high, name
+    assert intervals == ranking_intervals(LABELS, PROBABILITY, 300, 1)
+
+
+def test_metrics_are_those_of_their_definition() -> None:
+    figures = metrics(LABELS, PROBABILITY, 0.4)
+    decisions = PROBABILITY >= 0.4
+    assert figures["error_rate"] == pytest.approx(np.mean((PROBABILITY >= 0.5) != LABELS))
+    assert figures["accuracy"] + figures["error_rate"] == pytest.approx(1)
+    assert figures["precision"] == pytest.approx((decisions & LABELS).sum() / decisions.sum())
+    assert figures["recall"] == pytest.approx((decisions & LABELS).sum() / LABELS.sum())
+    assert figures["brier"] == pytest.approx(np.mean((PROBABILITY - LABELS) ** 2))
+
+
+@pytest.mark.parametrize("purpose", ["f1", "accuracy", "cost"])
+def test_no_other_threshold_serves_better(purpose: str) -> None:
+    def value(threshold: float) -> float:
+        decisions = PROBABILITY >= threshold
+        misses, alarms = (LABELS & ~decisions).sum(), (decisions & ~LABELS).sum()
+        return {
+            "f1": f1_score(LABELS, decisions),
+            "accuracy": -(misses + alarms),
+            "cost": -(alarms + 5 * misses),
+        }[purpose]
+
+    chosen = choose_threshold(LABELS, PROBABILITY, purpose, 5.0)
+    assert value(chosen) >= max(value(t) for t in np.linspace(0.005, 0.995, 100)) - 1e-12
+
+
+def test_curves_run_from_corner_to_corner() -> None:
+    drawn = curves(LABELS, PROBABILITY, 50)
+    assert drawn["roc"][0] == {"false_positive_rate": 0.0, "true_positive_rate": 0.0}
+    assert drawn["roc"][-1] == {"false_positive_rate": 1.0, "true_positive_rate": 1.0}
+    assert drawn["pr"][-1]["recall"] == 1.0
+    assert len(drawn["pr"]) <= 51
+
+
+def test_group_differences_hold_the_figure() -> None:
+    groups = [
+        {"n_rows": 4000, "n_positive": 400, "true_positive_rate": 0.7, "false_positive_rate": 0.05},
+        {"n_rows": 3000, "n_positive": 200, "true_positive_rate": 0.5, "false_positive_rate": 0.04},
+    ]
+    low, high = difference_intervals(groups, 500, 1)["equalized_odds_difference"]
+    assert low < 0.2 < high
+
+
+@pytest.mark.parametrize(
+    ("figure", "threshold", "direction", "expected"),
+    [
+        (0.9, 0.9, "at least", "pass"),
+        (0.89, 0.9, "at least", "fail"),
+        (0.1, 0.1, "at most", "pass"),
+        (0.11, 0.1, "at most", "fail"),
+        (float("nan"), 0.1, "at most", "fail"),
+        (float("nan"), 0.1, "at least", "fail"),
+    ],
+)
+def test_a_gate_compares_and_an_undefined_figure_fails(
+    figure: float, threshold: float, direction: str, expected: str
+) -> None:
+    assert judge("g", figure, (0, 1), threshold, direction, 10).verdict == expected
+
+
+def test_the_worst_gate_decides() -> None:
+    passed = judge("a", 1.0, (1, 1), 0.5, "at least", 10)
+    failed = judge("b", 0.0, (0, 0), 0.5, "at least", 10)
+    unknown = no_evidence("c", 0.1, 3, ["small"])
+    assert verdict([passed]) == "pass"
+    assert verdict([passed, unknown]) == "insufficient evidence"
+    assert verdict([passed, unknown, failed]) == "fail"
