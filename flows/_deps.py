@@ -72,7 +72,10 @@ def main(argv: list[str]) -> int:
     if path.read_bytes() == wanted:
         return 0
     if check:
-        print("error: dvc.yaml does not name the modules that its stages import. Run `make deps`.", file=sys.stderr)
+        print(
+            "error: dvc.yaml does not name the modules that its stages import. Run `make deps`.",
+            file=sys.stderr,
+        )
         return 1
     write_atomic(path, wanted)
     print("dvc.yaml: dependencies updated")

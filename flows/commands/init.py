@@ -20,7 +20,9 @@ def init(
     table: Annotated[Path, typer.Argument(help="Source table, .csv or .parquet. It is read, never copied.")],
     target: Annotated[str, typer.Option(help="Column of labels: two classes.")],
     sensitive: Annotated[str, typer.Option(help="Sensitive features, comma-separated.")] = "",
-    positive: Annotated[str | None, typer.Option(help="Label of the positive class; else the rarer one.")] = None,
+    positive: Annotated[
+        str | None, typer.Option(help="Label of the positive class; else the rarer one.")
+    ] = None,
 ) -> None:
     """Make this clone the project of your own table: params.yaml, expectation suite, dvc.yaml, key."""
     from lockstep.data.profile import profile, to_json
@@ -33,7 +35,9 @@ def init(
         if not Path(name).is_file():
             raise UsageError(f"{name} is not here. Run `lockstep init` in the root of a clone of Lockstep.")
     source = read_source(table)
-    roles = find_roles(source, target, positive, [name.strip() for name in sensitive.split(",") if name.strip()])
+    roles = find_roles(
+        source, target, positive, [name.strip() for name in sensitive.split(",") if name.strip()]
+    )
     params = _load(Path("params.yaml"))
     fresh = not params.get("data") or _DEMO_STAGE in params
     project = f"{_slug(table.stem)}-{secrets.token_hex(4)}" if fresh else str(params["project"])
@@ -138,14 +142,19 @@ def _print(roles: Any, project: str, keys: Any, written: list[str]) -> None:
     grid = Table(show_header=False, box=None)
     grid.add_row("project", project)
     grid.add_row("rows", f"{roles.n_rows:,}")
-    grid.add_row("target", f"{roles.target}, positive {roles.positive!r} in {roles.n_positive / roles.n_rows:.2%} of rows")
+    grid.add_row(
+        "target",
+        f"{roles.target}, positive {roles.positive!r} in {roles.n_positive / roles.n_rows:.2%} of rows",
+    )
     grid.add_row("sensitive", ", ".join(roles.sensitive) or "none named")
     for i, sentence in enumerate(roles.advice):
         grid.add_row("" if i else "columns", sentence)
     grid.add_row("written", ", ".join(written))
     console.print(grid)
     if keys.created:
-        console.print(f"A new keyring lies at {keys.keyring}. Back it up: without it nothing sealed can be opened again.")
+        console.print(
+            f"A new keyring lies at {keys.keyring}. Back it up: without it nothing sealed can be opened again."
+        )
     if not roles.sensitive:
         console.print("No sensitive feature is named, so no group is audited: --sensitive A,B names some.")
     console.print(

@@ -40,7 +40,11 @@ def results() -> None:
     for gate in evaluation["gates"]:
         interval = "" if gate["interval"] is None else " to ".join(map(_number, gate["interval"]))
         gates.add_row(
-            gate["gate"], _number(gate["figure"]), interval, f"{gate['direction']} {gate['threshold']}", gate["verdict"]
+            gate["gate"],
+            _number(gate["figure"]),
+            interval,
+            f"{gate['direction']} {gate['threshold']}",
+            gate["verdict"],
         )
     console.print(gates)
     console.print(f"Verdict: {evaluation['verdict']}")
@@ -60,14 +64,18 @@ def _print_bundle(console: Any) -> None:
     from flows.commands.serving import champion_directory
 
     bundle = champion_directory()
-    console.print(f"Bundle:  {bundle}" if bundle else "Bundle:  none promoted yet", soft_wrap=True, highlight=False)
+    console.print(
+        f"Bundle:  {bundle}" if bundle else "Bundle:  none promoted yet", soft_wrap=True, highlight=False
+    )
 
 
 def _read(path: str) -> dict[str, Any]:
     try:
         return json.loads(Path(path).read_bytes())
     except FileNotFoundError:
-        raise UsageError(f"{path} is not here: nothing was evaluated yet. Run `lockstep run` first.") from None
+        raise UsageError(
+            f"{path} is not here: nothing was evaluated yet. Run `lockstep run` first."
+        ) from None
 
 
 def _number(value: float | None) -> str:

@@ -46,7 +46,7 @@ def test_metrics_are_those_of_their_definition() -> None:
 @pytest.mark.parametrize("purpose", ["f1", "accuracy", "cost"])
 def test_no_other_threshold_serves_better(purpose: str) -> None:
     def value(threshold: float) -> float:
-        decisions = PROBABILITY >= threshold
+        decisions = threshold <= PROBABILITY
         misses, alarms = (LABELS & ~decisions).sum(), (decisions & ~LABELS).sum()
         return {
             "f1": f1_score(LABELS, decisions),
