@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import io
 from collections.abc import Iterator
 from typing import Any
 
 from Crypto.Cipher import AES
 
 from lockstep.errors import SealDamaged
+from lockstep.sealing._memory import reserve
 
 Buffer = bytes | bytearray | memoryview
 
@@ -170,7 +170,7 @@ def encrypt(key: bytes, context: bytes, plaintext: Buffer, salt: bytes) -> bytes
         salt (24) || commitment (32) || chunks of 16 KiB, each followed by its tag (16).
     """
     message = Message(key, context, salt)
-    body = io.BytesIO()
+    body = reserve(body_size(memoryview(plaintext).nbytes))
     body.write(message.prefix)
     body.writelines(message.seal(plaintext))
     return body.getvalue()
@@ -185,8 +185,7 @@ def decrypt(key: bytes, context: bytes, body: Buffer) -> bytes:
         The body is incomplete or was altered, or key or context are not those that it was encrypted with.
     """
     view = memoryview(body).cast("B")
-    plaintext_size(len(view))
+    plaintext = reserve(plaintext_size(len(view)))
     message = Message.resume(key, context, view[:PREFIX_SIZE])
-    plaintext = io.BytesIO()
     plaintext.writelines(message.open(view[PREFIX_SIZE:]))
     return plaintext.getvalue()

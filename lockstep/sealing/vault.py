@@ -11,8 +11,9 @@ from typing import BinaryIO
 
 from lockstep.errors import LockstepError, SealError, WrongContext
 from lockstep.files import write_atomic
+from lockstep.sealing._memory import reserve
 from lockstep.sealing._naming import naming
-from lockstep.sealing.cobblestone import SALT_SIZE, Buffer, Message, decrypt
+from lockstep.sealing.cobblestone import SALT_SIZE, Buffer, Message, body_size, decrypt
 from lockstep.sealing.header import Header, parse_header
 from lockstep.sealing.keyring import Keyring, open_keyring, read_key_id
 from lockstep.sealing.keys import Key
@@ -72,7 +73,7 @@ class Vault:
             synthetic.update(plaintext)
             salt = synthetic.finish()
         message = Message(self._key.encryption, context, salt)
-        sealed = io.BytesIO()
+        sealed = reserve(len(context) + body_size(memoryview(plaintext).nbytes))
         sealed.write(context + message.prefix)
         sealed.writelines(message.seal(plaintext))
         return sealed.getvalue()
