@@ -27,7 +27,8 @@ DATATYPES: dict[Kind, str] = {"numeric": "FP64", "category": "BYTES"}
 """What the model's metadata announce; a number may come as another of `_NUMERIC` too."""
 
 _NUMERIC = {"FP64": None, "FP32": None, "INT64": 2**63, "INT32": 2**31}
-_NULL = type(None)
+_TEXTS, _NUMBERS, _INTEGERS = {str, type(None)}, {int, float, type(None)}, {int, type(None)}
+_TAILS: tuple[list[int], ...] = ([], [1])
 _NOT_BINARY = "Binary tensors are not offered: send JSON data, and ask for outputs with binary_data false."
 
 
@@ -147,15 +148,13 @@ def _table(inputs: object, kinds: Mapping[str, Kind]) -> dict[str, npt.NDArray[A
 
 def _data(name: str, tensor: dict[str, Any]) -> list[Any]:
     """Values of a tensor of shape [n] or [n, 1], nested or flat."""
-    shape, data = tensor.get("shape"), tensor.get("data")
-    if (
-        type(shape) is not list
-        or not 1 <= len(shape) <= 2
-        or any(type(size) is not int for size in shape)
-        or shape[1:] not in ([], [1])
-    ):
+    shape: Any = tensor.get("shape")
+    data = tensor.get("data")
+    n_rows = shape[0] if type(shape) is list and shape and shape[1:] in _TAILS else None
+    # A boolean is an int, and equals one.
+    if type(n_rows) is not int or type(shape[-1]) is not int:
         raise HttpError(400, f"Column {name!r} must have the shape [n] or [n, 1].")
-    if not 1 <= shape[0] <= MAX_ROWS:
+    if not 1 <= n_rows <= MAX_ROWS:
         raise HttpError(400, f"A request has 1 to {MAX_ROWS} rows. Send the rest in further requests.")
     if type(data) is not list:
         raise HttpError(400, f"Column {name!r} has no list `data`.")
@@ -163,18 +162,17 @@ def _data(name: str, tensor: dict[str, Any]) -> list[Any]:
         if any(type(row) is not list or len(row) != 1 for row in data):
             raise HttpError(400, f"Column {name!r} has ragged data for its shape [n, 1].")
         data = [row[0] for row in data]
-    if len(data) != shape[0]:
+    if len(data) != n_rows:
         raise HttpError(400, f"Column {name!r} has {len(data)} values, which is not what its shape says.")
     return data
 
 
 def _column(name: str, kind: Kind, datatype: object, data: list[Any]) -> npt.NDArray[Any]:
     types = set(map(type, data))
-    types.discard(_NULL)
     if kind == "category":
         if datatype != "BYTES":
             raise HttpError(400, f"Column {name!r} holds categories: its datatype must be BYTES.")
-        if types - {str}:
+        if not types <= _TEXTS:
             raise HttpError(400, f"Column {name!r} must hold strings, or null where a value is missing.")
         return np.array(data, dtype=object)
     if type(datatype) is not str or datatype not in _NUMERIC:
@@ -182,7 +180,7 @@ def _column(name: str, kind: Kind, datatype: object, data: list[Any]) -> npt.NDA
             400, f"Column {name!r} holds numbers: its datatype must be one of {', '.join(_NUMERIC)}."
         )
     bound = _NUMERIC[datatype]
-    if types - ({int, float} if bound is None else {int}):
+    if not types <= (_NUMBERS if bound is None else _INTEGERS):
         raise HttpError(
             400, f"Column {name!r} must hold {datatype} numbers, or null where a value is missing."
         )
