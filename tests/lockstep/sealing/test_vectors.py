@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -97,3 +99,16 @@ def test_ids_follow_from_the_key() -> None:
 def test_content_digest_is_the_known_answer(vault: Vault) -> None:
     key = make_sealed.expand(make_sealed.DIGEST_KEY, b"lockstep/sealing@v1 content digest", 32)
     assert vault.digest(b"content") == make_sealed.hmac.new(key, b"content", "sha256").hexdigest()
+
+
+def test_worked_example_of_the_document() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "sealed-format.md").read_text()
+    rows = re.findall(r"^ +(\d+)  ((?:[0-9a-f]{2} )*[0-9a-f]{2})(?:  |$)", text, re.MULTILINE)
+    assert [int(offset) for offset, _ in rows] == [
+        0,
+        *itertools.accumulate(len(bytes.fromhex(content)) for _, content in rows[:-1]),
+    ]
+    assert bytes.fromhex("".join(content for _, content in rows)) == make_sealed.seal(b"hello\n")
+    key = Key(make_sealed.MASTER)
+    for value in (key.id, key.encryption.hex(), key.derive(b"synthetic salt").hex()):
+        assert f"`{value}`" in text
