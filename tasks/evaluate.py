@@ -131,6 +131,7 @@ def run(
         "metrics": figures,
         "intervals": intervals,
         "n_test": len(labels),
+        "labels": _label_names(test, params),
         "unseen": _unseen(labels[unseen], probability[unseen], threshold),
         "fairness": fairness,
     }
@@ -146,6 +147,12 @@ def _require_thresholds(params: EvaluateParams) -> None:
             raise ParameterError(
                 f"evaluate.gates.{name} has no threshold for the sensitive features {absent}. Add them to params.yaml."
             )
+
+
+def _label_names(test: pa.Table, params: EvaluateParams) -> list[str]:
+    """The two labels, the positive one last."""
+    names = {str(name) for name in test[params.target].unique().to_pylist()}
+    return sorted(names, key=lambda name: name == params.positive)
 
 
 def _score(scorer: Scorer, table: pa.Table) -> npt.NDArray[np.float64]:

@@ -66,7 +66,8 @@ def predict(
     if plain and out.suffix not in (".parquet", ".csv"):
         raise UsageError(f"--plain writes .parquet or .csv. Received: {out.name!r}.")
     bundle = Registry.find(registry, name).load_champion()
-    predictions = score_table(bundle, read_source(table))
+    text = [column.name for column in bundle.manifest.columns if column.kind == "category"]
+    predictions = score_table(bundle, read_source(table, text))
     if not plain:
         vault = project_vault(bundle.manifest.project)
         vault.write(out, to_parquet(predictions), role="predictions", schema=SCHEMA, random_salt=True)

@@ -123,7 +123,8 @@ def _convert_all(network: bytes, sample: Features) -> dict[str, bytes]:
     answers = {}
     for name, configure in VARIANTS.items():
         converter = tf.lite.TFLiteConverter.from_concrete_functions([call], model)
-        # Otherwise the weights pass through a SavedModel in a temporary directory, in clear.
+        # Otherwise the weights pass through a SavedModel in a temporary directory, in clear, and may be left
+        # out of the result: LiteRT would answer without a word, and wrongly.
         converter.experimental_lower_to_saved_model = False
         configure(converter, sample)
         answers[name] = converter.convert()

@@ -91,6 +91,8 @@ class Encoder:
             else np.asarray(column.values, dtype=np.float64)
             for column in self.columns
         ]
+        edges = [np.asarray(column.edges, dtype=np.float64) for column in self.columns]
+        self._bins = [(e[:-1], np.diff(e)) for e in edges]
 
     @classmethod
     def fit(cls, table: Mapping[str, npt.NDArray[Any]], bins: int, min_value_rows: int) -> Encoder:
@@ -130,8 +132,7 @@ class Encoder:
                 values = as_numbers(column.name, raw)
                 codes[:, i] = _value_codes(values, vocabulary)
                 if column.width:
-                    block = _piecewise_linear(values, np.asarray(column.edges))
-                    numeric[:, start : start + column.width] = block
+                    numeric[:, start : start + column.width] = _piecewise_linear(values, *self._bins[i])
                     start += column.width
         codes += self._starts
         return Features(numeric, codes)
@@ -191,23 +192,26 @@ def _fit_column(name: str, raw: npt.NDArray[Any], bins: int, min_value_rows: int
     return Column(name, "numeric", shared, tuple(map(float, edges)) if len(edges) > 1 else ())
 
 
-def _category_codes(raw: npt.NDArray[Any], vocabulary: dict[str, int]) -> npt.NDArray[np.int32]:
-    return np.fromiter(
-        (MISSING if value is None or value != value else vocabulary.get(str(value), OTHER) for value in raw),
-        dtype=np.int32,
-        count=len(raw),
-    )
+def _category_codes(raw: npt.NDArray[Any], vocabulary: dict[str, int]) -> list[int]:
+    # A server encodes one row at a time: a list is cheaper there than an array a column.
+    get = vocabulary.get
+    return [
+        get(value, OTHER) if type(value) is str else _odd_code(value, vocabulary) for value in raw.tolist()
+    ]
 
 
-def _value_codes(values: Floats, vocabulary: Floats) -> npt.NDArray[np.int32]:
-    codes = np.full(len(values), OTHER, dtype=np.int32)
-    if len(vocabulary):
-        at = np.minimum(np.searchsorted(vocabulary, values), len(vocabulary) - 1)
-        codes = np.where(vocabulary[at] == values, FIRST + at, OTHER).astype(np.int32)
-    codes[np.isnan(values)] = MISSING
-    return codes
+def _odd_code(value: object, vocabulary: dict[str, int]) -> int:
+    return MISSING if value is None or value != value else vocabulary.get(str(value), OTHER)
 
 
-def _piecewise_linear(values: Floats, edges: Floats) -> npt.NDArray[np.float32]:
-    parts = (values[:, None] - edges[:-1]) / np.diff(edges)
-    return np.nan_to_num(np.clip(parts, 0.0, 1.0), nan=0.0).astype(np.float32)
+def _value_codes(values: Floats, vocabulary: Floats) -> npt.NDArray[np.int_]:
+    if not len(vocabulary):
+        return np.where(values == values, OTHER, MISSING)
+    at = np.searchsorted(vocabulary[:-1], values)
+    return np.where(vocabulary[at] == values, FIRST + at, np.where(values == values, OTHER, MISSING))
+
+
+def _piecewise_linear(values: Floats, lows: Floats, spans: Floats) -> Floats:
+    parts = (values[:, None] - lows) / spans
+    # fmax takes 0 where the value is missing (NaN).
+    return np.fmin(np.fmax(parts, 0.0), 1.0)

@@ -34,7 +34,7 @@ def from_parquet(content: bytes) -> pa.Table:
         raise DataError("This is no Parquet file.") from None
 
 
-def parse_source(content: bytes, name: str) -> pa.Table:
+def parse_source(content: bytes, name: str, text: Sequence[str] = ()) -> pa.Table:
     """Parse a source table from the bytes of its file.
 
     Parameters
@@ -43,6 +43,8 @@ def parse_source(content: bytes, name: str) -> pa.Table:
         The whole file.
     name
         Its name; the suffix tells the format: .parquet or .csv.
+    text
+        Columns of a CSV that hold text even where it looks like numbers ("007").
 
     Raises
     ------
@@ -56,7 +58,7 @@ def parse_source(content: bytes, name: str) -> pa.Table:
         except DataError:
             raise DataError(f"{name} is no Parquet file, or is damaged. Write it again.") from None
     elif suffix == ".csv":
-        table = _parse_csv(content, name)
+        table = _parse_csv(content, name, text)
     else:
         raise DataError(
             f"{name}: tables are read from .parquet or .csv. Received: {suffix or 'no suffix'!r}."
@@ -69,9 +71,9 @@ def parse_source(content: bytes, name: str) -> pa.Table:
     return table
 
 
-def read_source(path: str | Path) -> pa.Table:
+def read_source(path: str | Path, text: Sequence[str] = ()) -> pa.Table:
     """Read a source table from a file; raises DataError as `parse_source` does, or when there is none."""
-    return parse_source(read_bytes(path), str(path))
+    return parse_source(read_bytes(path), str(path), text)
 
 
 def read_bytes(path: str | Path) -> bytes:
@@ -130,13 +132,17 @@ def _raw_column(name: str, column: pa.ChunkedArray) -> npt.NDArray[Any]:
     return np.asarray(pc.cast(column, pa.float64(), safe=False).to_numpy(), dtype=np.float64)
 
 
-def _parse_csv(content: bytes, name: str) -> pa.Table:
+def _parse_csv(content: bytes, name: str, text: Sequence[str]) -> pa.Table:
     import pyarrow.csv as csv
 
     try:
         return csv.read_csv(
             pa.BufferReader(content),
-            convert_options=csv.ConvertOptions(strings_can_be_null=True, null_values=["", "?"]),
+            convert_options=csv.ConvertOptions(
+                column_types=dict.fromkeys(text, pa.string()),
+                strings_can_be_null=True,
+                null_values=["", "?"],
+            ),
         )
     except pa.ArrowInvalid:
         # The parser's own words quote the row.

@@ -1,0 +1,161 @@
+"""The default pipeline through both doors: the same lock, the same bytes, nothing left to do."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from sklearn.datasets import load_breast_cancer
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from lockstep.data.tables import from_parquet
+from lockstep.sealing.vault import open_vault
+from tests.conftest import copy_project, outputs, set_up_keys, shrink, stages
+
+METRICS = {
+    "roc_auc", "average_precision", "accuracy", "error_rate", "precision", "recall", "f1", "brier",
+    "threshold", "n_test",
+}  # fmt: skip
+
+
+def call(project: Path, *command: str, home: Path | None = None) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PREFECT_HOME": str(home or project / ".lockstep" / "prefect")}
+    environment.pop("PREFECT_API_URL", None)
+    return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+
+
+def dvc(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return call(project, str(Path(sys.executable).parent / "dvc"), *arguments)
+
+
+def lockstep(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return call(project, sys.executable, "-m", "flows.cli", *arguments)
+
+
+@pytest.fixture(scope="module")
+def doors(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two clones with one keyring: one run by the flow, one by `dvc repro`."""
+    clones = []
+    for name in ("flow", "repro"):
+        project = copy_project(tmp_path_factory.mktemp(name) / "project")
+        shrink(project)
+        set_up_keys(project)
+        clones.append(project)
+    by_flow = lockstep(clones[0], "run")
+    assert by_flow.returncode == 0, by_flow.stderr
+    by_repro = dvc(clones[1], "repro")
+    assert by_repro.returncode == 0, by_repro.stderr
+    return clones[0], clones[1]
+
+
+def test_both_doors_write_the_same_lock_and_the_same_bytes(doors: tuple[Path, Path]) -> None:
+    flow, repro = doors
+    assert (flow / "dvc.lock").read_bytes() == (repro / "dvc.lock").read_bytes()
+    for stage in stages(flow).values():
+        for out in outputs(stage):
+            assert (flow / out).read_bytes() == (repro / out).read_bytes(), out
+
+
+def test_after_the_flow_nothing_is_left_to_do(doors: tuple[Path, Path]) -> None:
+    flow, _ = doors
+    before = (flow / "dvc.lock").read_bytes()
+    assert "up to date" in dvc(flow, "status").stdout
+    again = dvc(flow, "repro")
+    assert again.returncode == 0
+    assert "Running stage" not in again.stdout
+    by_flow = lockstep(flow, "run")
+    assert by_flow.returncode == 0
+    assert "Nothing to do" in by_flow.stdout
+    assert (flow / "dvc.lock").read_bytes() == before
+
+
+def test_after_repro_the_flow_has_nothing_to_do(doors: tuple[Path, Path]) -> None:
+    _, repro = doors
+    by_flow = lockstep(repro, "run")
+    assert by_flow.returncode == 0
+    assert "Nothing to do" in by_flow.stdout
+
+
+def test_metrics_can_be_recomputed_from_the_sealed_predictions(doors: tuple[Path, Path]) -> None:
+    flow, _ = doors
+    metrics = json.loads((flow / "reports/metrics.json").read_text())
+    assert set(metrics) == METRICS
+    vault = open_vault("census-demo", flow / "lockstep.key-id")
+    content = vault.read(flow / "reports/predictions.parquet.sealed", role="predictions", schema="table/1")
+    predictions = from_parquet(content).to_pandas()
+    assert len(predictions) == metrics["n_test"]
+    assert roc_auc_score(predictions["label"], predictions["probability"]) == pytest.approx(
+        metrics["roc_auc"]
+    )
+    assert average_precision_score(predictions["label"], predictions["probability"]) == pytest.approx(
+        metrics["average_precision"]
+    )
+
+
+def test_a_changed_parameter_reruns_what_depends_on_it(doors: tuple[Path, Path]) -> None:
+    flow, _ = doors
+    path = flow / "params.yaml"
+    before = path.read_text()
+    params = yaml.safe_load(before)
+    params["evaluate"]["seed"] += 1
+    path.write_text(yaml.safe_dump(params, sort_keys=False))
+    finished = lockstep(flow, "run")
+    path.write_text(before)
+    assert finished.returncode == 0, finished.stderr
+    ran = {line.split(":")[0] for line in (finished.stdout + finished.stderr).splitlines() if ": ran" in line}
+    assert ran <= {"evaluate", "deploy"}
+    assert "evaluate" in ran
+    assert lockstep(flow, "run").returncode == 0
+
+
+def test_a_failed_gate_stops_deploy_with_one_message(doors: tuple[Path, Path]) -> None:
+    _, repro = doors
+    path = repro / "params.yaml"
+    before = path.read_text()
+    params = yaml.safe_load(before)
+    params["evaluate"]["gates"]["roc_auc"] = 1.0
+    path.write_text(yaml.safe_dump(params, sort_keys=False))
+    receipt = (repro / "reports/deploy.json").read_bytes()
+    pointers = {p: p.read_bytes() for p in (repro / "registry").rglob("*") if p.is_file()}
+    finished = dvc(repro, "repro")
+    path.write_text(before)
+    assert finished.returncode != 0
+    output = finished.stdout + finished.stderr
+    assert "error: " in output
+    assert "roc_auc" in output
+    assert "Traceback" not in output
+    assert (repro / "reports/deploy.json").read_bytes() == receipt
+    assert {p: p.read_bytes() for p in (repro / "registry").rglob("*") if p.is_file()} == pointers
+
+
+def test_another_table_comes_in_by_init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """scikit-learn's breast cancer table: all numeric, 569 rows, no split of its own."""
+    monkeypatch.setenv("LOCKSTEP_KEYRING", str(tmp_path / "keyring.json"))
+    project = copy_project(tmp_path / "project")
+    frame = load_breast_cancer(as_frame=True).frame
+    frame["hospital"] = pd.Series(["north", "south"] * 285)[: len(frame)]
+    frame.to_csv(tmp_path / "cancer table.csv", index=False)
+    made = lockstep(project, "init", "../cancer table.csv", "--target", "target", "--sensitive", "hospital")
+    assert made.returncode == 0, made.stderr
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    assert params["data"]["positive"] == "0"
+    assert "sample" not in stages(project)
+    params["evaluate"]["gates"]["demographic_parity_difference"]["hospital"] = 0.5
+    params["evaluate"]["gates"]["equalized_odds_difference"]["hospital"] = 0.5
+    params["evaluate"].update(min_group_rows=10, min_group_positives=5)
+    params["train"]["epochs"] = 20
+    (project / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    finished = dvc(project, "repro")
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    metrics = json.loads((project / "reports/metrics.json").read_text())
+    assert metrics["roc_auc"] > 0.95
+    assert json.loads((project / "reports/evaluation.json").read_text())["verdict"] == "pass"
+    again = lockstep(project, "results")
+    assert again.returncode == 0, again.stderr
+    assert "Verdict: pass" in again.stdout
