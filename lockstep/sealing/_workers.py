@@ -108,16 +108,17 @@ def work(job: Job, source: int, target: int) -> None:
     """Do the blocks of `job` one after the other."""
     message = Message.resume(job.key, job.context, job.prefix)
     size, written = (SEALED_BLOCK, PLAIN_BLOCK) if job.opens else (PLAIN_BLOCK, SEALED_BLOCK)
+    output = bytearray(SEALED_BLOCK)
     for number in range(job.first, job.end):
         block = read_at(source, size, job.source_at + number * size)
         first, final = number * BLOCK_CHUNKS, number == job.count - 1
         if job.opens:
-            pieces = message.open(block, first, final=final)
+            filled = message.open_into(output, block, first, final=final)
         elif fingerprint(block) == job.fingerprints[number - job.first]:
-            pieces = message.seal(block, first, final=final)
+            filled = message.seal_into(output, block, first, final=final)
         else:
             raise SealError("it changed while it was being sealed")
-        write_at(target, b"".join(pieces), job.target_at + number * written)
+        write_at(target, memoryview(output)[:filled], job.target_at + number * written)
 
 
 def fingerprint(block: bytes) -> bytes:
@@ -134,9 +135,8 @@ def read_at(file: int, size: int, at: int) -> bytes:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def write_at(file: int, content: bytes, at: int) -> None:
-    """Write all of `content` at the offset `at`."""
-    view = memoryview(content)
+def write_at(file: int, view: memoryview, at: int) -> None:
+    """Write all of `view` at the offset `at`."""
     while view:
         written = os.pwrite(file, view, at)
         view, at = view[written:], at + written

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterator
 from typing import Any
 
 from Crypto.Cipher import AES
@@ -102,11 +101,31 @@ class Message:
             raise SealDamaged("its header or salt was altered, or another key sealed it")
         return message
 
-    def seal(self, plaintext: Buffer, first: int = 0, *, final: bool = True) -> Iterator[bytes]:
-        """Encrypt consecutive chunks; yields the pieces of the ciphertext.
+    def encrypt(self, plaintext: Buffer, before: bytes = b"") -> bytes:
+        """The whole body, with `before` in front of it."""
+        start = len(before) + PREFIX_SIZE
+        result = reserve(len(before) + body_size(memoryview(plaintext).nbytes))
+        with result.getbuffer() as output:
+            output[:start] = before + self.prefix
+            self.seal_into(output[start:], plaintext)
+        return result.getvalue()
+
+    def decrypt(self, chunks: Buffer) -> bytes:
+        """Plaintext of all chunks of the message; raises as `open_into`."""
+        result = reserve(plaintext_size(PREFIX_SIZE + len(chunks)))
+        with result.getbuffer() as output:
+            self.open_into(output, chunks)
+        return result.getvalue()
+
+    def seal_into(
+        self, output: bytearray | memoryview, plaintext: Buffer, first: int = 0, *, final: bool = True
+    ) -> int:
+        """Encrypt consecutive chunks; gives the number of bytes of ciphertext.
 
         Parameters
         ----------
+        output
+            Takes their ciphertexts and tags.
         plaintext
             Their plaintext. Unless `final`, a multiple of 16 KiB.
         first
@@ -114,34 +133,46 @@ class Message:
         final
             The message ends here: its last chunk, shorter than 16 KiB and perhaps empty, is among them.
         """
-        view = memoryview(plaintext).cast("B")
-        whole, rest = divmod(len(view), CHUNK_SIZE)
+        source, target = memoryview(plaintext).cast("B"), memoryview(output)
+        whole, rest = divmod(len(source), CHUNK_SIZE)
         if rest and not final:
-            raise ValueError(f"{len(view)} bytes are no whole number of chunks")
+            raise ValueError(f"{len(source)} bytes are no whole number of chunks")
+        end = 0
         for number in range(whole + final):
-            chunk = view[number * CHUNK_SIZE : (number + 1) * CHUNK_SIZE]
-            yield from self._cipher(first + number).encrypt_and_digest(chunk)
+            chunk = source[number * CHUNK_SIZE : (number + 1) * CHUNK_SIZE]
+            start, tag_at = end, end + len(chunk)
+            end = tag_at + TAG_SIZE
+            cipher = self._cipher(first + number)
+            _, target[tag_at:end] = cipher.encrypt_and_digest(chunk, output=target[start:tag_at])
+        return end
 
-    def open(self, sealed: Buffer, first: int = 0, *, final: bool = True) -> Iterator[bytes]:
-        """Decrypt consecutive chunks; inverse of `seal`. Each plaintext is yielded after its tag was checked.
+    def open_into(
+        self, output: bytearray | memoryview, sealed: Buffer, first: int = 0, *, final: bool = True
+    ) -> int:
+        """Decrypt consecutive chunks; inverse of `seal_into`, gives the number of bytes of plaintext.
+
+        What `output` holds is to be used only when this function has returned: where it raises, the last
+        plaintext in there is not authentic.
 
         Raises
         ------
         SealDamaged
             A chunk was altered, moved, or is not the one that ends the message (`final`).
         """
-        view = memoryview(sealed).cast("B")
-        whole, rest = divmod(len(view), SEALED_CHUNK_SIZE)
+        source, target = memoryview(sealed).cast("B"), memoryview(output)
+        whole, rest = divmod(len(source), SEALED_CHUNK_SIZE)
         if (rest < TAG_SIZE) if final else rest:
             raise SealDamaged("it was cut short")
+        end = 0
         for number in range(whole + final):
-            chunk = view[number * SEALED_CHUNK_SIZE : (number + 1) * SEALED_CHUNK_SIZE]
+            chunk = source[number * SEALED_CHUNK_SIZE : (number + 1) * SEALED_CHUNK_SIZE]
+            start, end = end, end + len(chunk) - TAG_SIZE
             cipher = self._cipher(first + number)
             try:
-                plaintext = cipher.decrypt_and_verify(chunk[:-TAG_SIZE], chunk[-TAG_SIZE:])
+                cipher.decrypt_and_verify(chunk[:-TAG_SIZE], chunk[-TAG_SIZE:], output=target[start:end])
             except ValueError:
                 raise SealDamaged(f"chunk {first + number} was altered, moved or cut short") from None
-            yield plaintext
+        return end
 
     def _cipher(self, number: int) -> Any:
         if not 0 <= number < MAX_CHUNKS:
@@ -169,11 +200,7 @@ def encrypt(key: bytes, context: bytes, plaintext: Buffer, salt: bytes) -> bytes
     bytes
         salt (24) || commitment (32) || chunks of 16 KiB, each followed by its tag (16).
     """
-    message = Message(key, context, salt)
-    body = reserve(body_size(memoryview(plaintext).nbytes))
-    body.write(message.prefix)
-    body.writelines(message.seal(plaintext))
-    return body.getvalue()
+    return Message(key, context, salt).encrypt(plaintext)
 
 
 def decrypt(key: bytes, context: bytes, body: Buffer) -> bytes:
@@ -185,7 +212,5 @@ def decrypt(key: bytes, context: bytes, body: Buffer) -> bytes:
         The body is incomplete or was altered, or key or context are not those that it was encrypted with.
     """
     view = memoryview(body).cast("B")
-    plaintext = reserve(plaintext_size(len(view)))
-    message = Message.resume(key, context, view[:PREFIX_SIZE])
-    plaintext.writelines(message.open(view[PREFIX_SIZE:]))
-    return plaintext.getvalue()
+    plaintext_size(len(view))
+    return Message.resume(key, context, view[:PREFIX_SIZE]).decrypt(view[PREFIX_SIZE:])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import BinaryIO
 
 from lockstep.sealing._naming import naming
@@ -64,7 +64,7 @@ class SealedReader(io.RawIOBase):
             self._body_at = len(context) + PREFIX_SIZE
             self.size = plaintext_size(file.seek(0, os.SEEK_END) - len(context))
         self._last = self.size // CHUNK_SIZE
-        self._cached = (-1, b"")
+        self._cached: tuple[int, Buffer] = (-1, b"")
         self._chunk(self._last)
 
     def readable(self) -> bool:
@@ -105,14 +105,12 @@ class SealedReader(io.RawIOBase):
         while filled < wanted:
             number, within = divmod(self._position + filled, CHUNK_SIZE)
             if within or wanted - filled < CHUNK_SIZE:
-                pieces = iter([self._chunk(number)[within:]])
+                part = memoryview(self._chunk(number))[within:]
             else:
-                pieces = self._chunks(number, min(_RUN, (wanted - filled) // CHUNK_SIZE))
-            with naming(self.name):
-                for piece in pieces:
-                    part = piece[: wanted - filled]
-                    output[filled : filled + len(part)] = part
-                    filled += len(part)
+                part = memoryview(self._chunks(number, min(_RUN, (wanted - filled) // CHUNK_SIZE)))
+            part = part[: wanted - filled]
+            output[filled : filled + len(part)] = part
+            filled += len(part)
         self._position += filled
         return filled
 
@@ -123,18 +121,21 @@ class SealedReader(io.RawIOBase):
             self._file.close()
         super().close()
 
-    def _chunk(self, number: int) -> bytes:
+    def _chunk(self, number: int) -> Buffer:
         """Plaintext of one chunk; the one that was used last is kept, for small reads in a row."""
         if self._cached[0] != number:
-            with naming(self.name):
-                self._cached = (number, b"".join(self._chunks(number, 1)))
+            self._cached = (number, self._chunks(number, 1))
         return self._cached[1]
 
-    def _chunks(self, first: int, count: int) -> Iterator[bytes]:
-        """Plaintexts of consecutive chunks."""
+    def _chunks(self, first: int, count: int) -> Buffer:
+        """Plaintext of consecutive chunks."""
+        final = first + count > self._last
+        plaintext = bytearray(count * CHUNK_SIZE)
         self._file.seek(self._body_at + first * SEALED_CHUNK_SIZE)
         sealed = read_exactly(self._file, count * SEALED_CHUNK_SIZE)
-        return self._message.open(sealed, first, final=first + count > self._last)
+        with naming(self.name):
+            filled = self._message.open_into(plaintext, sealed, first, final=final)
+        return memoryview(plaintext)[:filled]
 
     def _check_open(self) -> None:
         if self.closed:

@@ -22,7 +22,7 @@ from typing import BinaryIO
 from lockstep.files import sync_directory
 from lockstep.sealing import _workers
 from lockstep.sealing._workers import BLOCK_CHUNKS, PLAIN_BLOCK, SEALED_BLOCK, Job
-from lockstep.sealing.cobblestone import KEY_SIZE, PREFIX_SIZE, SALT_SIZE, Message
+from lockstep.sealing.cobblestone import KEY_SIZE, PREFIX_SIZE, SALT_SIZE, Buffer, Message
 from lockstep.sealing.header import Header, read_exactly, read_header
 from lockstep.sealing.keys import Key, SyntheticSalt
 
@@ -84,9 +84,8 @@ def open_stream(source: BinaryIO, target: BinaryIO, admit: Callable[[Header], Ke
     """
     header, context = read_header(source)
     message = Message.resume(admit(header).encryption, context, read_exactly(source, PREFIX_SIZE))
-    blocks = _blocks(source, read_exactly(source, SEALED_BLOCK), SEALED_BLOCK)
-    for number, block in enumerate(blocks):
-        target.writelines(message.open(block, number * BLOCK_CHUNKS, final=len(block) < SEALED_BLOCK))
+    for block in _open_blocks(message, source):
+        target.write(block)
 
 
 def open_file(source: BinaryIO, target: BinaryIO, admit: Callable[[Header], Key]) -> None:
@@ -125,10 +124,20 @@ def replaced(path: str | os.PathLike[str], mode: int = 0o644) -> Iterator[Binary
     sync_directory(target.parent)
 
 
-def _seal_blocks(message: Message, context: bytes, blocks: Iterator[bytes], target: BinaryIO) -> None:
+def _seal_blocks(message: Message, context: bytes, blocks: Iterator[Buffer], target: BinaryIO) -> None:
     target.write(context + message.prefix)
+    output = bytearray(SEALED_BLOCK)
     for number, block in enumerate(blocks):
-        target.writelines(message.seal(block, number * BLOCK_CHUNKS, final=len(block) < PLAIN_BLOCK))
+        filled = message.seal_into(output, block, number * BLOCK_CHUNKS, final=len(block) < PLAIN_BLOCK)
+        target.write(memoryview(output)[:filled])
+
+
+def _open_blocks(message: Message, source: BinaryIO) -> Iterator[Buffer]:
+    """Plaintext of the blocks of `source`, each good until the next one is asked for."""
+    output = bytearray(PLAIN_BLOCK)
+    for number, block in enumerate(_blocks(source, read_exactly(source, SEALED_BLOCK), SEALED_BLOCK)):
+        filled = message.open_into(output, block, number * BLOCK_CHUNKS, final=len(block) < SEALED_BLOCK)
+        yield memoryview(output)[:filled]
 
 
 def _fingerprints(file: int, at: int, salt: SyntheticSalt) -> list[bytes]:
@@ -145,22 +154,22 @@ def _fingerprints(file: int, at: int, salt: SyntheticSalt) -> list[bytes]:
 
 
 @contextmanager
-def _spooled(blocks: Iterator[bytes], salt: SyntheticSalt, directory: Path) -> Iterator[Iterator[bytes]]:
+def _spooled(blocks: Iterator[Buffer], salt: SyntheticSalt, directory: Path) -> Iterator[Iterator[Buffer]]:
     """Hash `blocks` for their salt and give them again, from a nameless file under a passing key."""
     message = Message(secrets.token_bytes(KEY_SIZE), b"spool", secrets.token_bytes(SALT_SIZE))
     with tempfile.TemporaryFile(dir=directory) as spool:
-        for number, block in enumerate(blocks):
-            salt.update(block)
-            spool.writelines(message.seal(block, number * BLOCK_CHUNKS, final=len(block) < PLAIN_BLOCK))
-        spool.seek(0)
-        sealed = enumerate(_blocks(spool, read_exactly(spool, SEALED_BLOCK), SEALED_BLOCK))
-        yield (
-            b"".join(message.open(block, number * BLOCK_CHUNKS, final=len(block) < SEALED_BLOCK))
-            for number, block in sealed
-        )
+        _seal_blocks(message, b"", _hashed(blocks, salt), spool)
+        spool.seek(PREFIX_SIZE)
+        yield _open_blocks(message, spool)
 
 
-def _blocks(source: BinaryIO, block: bytes, size: int) -> Iterator[bytes]:
+def _hashed(blocks: Iterator[Buffer], salt: SyntheticSalt) -> Iterator[Buffer]:
+    for block in blocks:
+        salt.update(block)
+        yield block
+
+
+def _blocks(source: BinaryIO, block: bytes, size: int) -> Iterator[Buffer]:
     """`block` and the following ones of `source`, up to the first that is shorter than `size`."""
     yield block
     while len(block) == size:

@@ -11,9 +11,8 @@ from typing import BinaryIO
 
 from lockstep.errors import LockstepError, SealError, WrongContext
 from lockstep.files import write_atomic
-from lockstep.sealing._memory import reserve
 from lockstep.sealing._naming import naming
-from lockstep.sealing.cobblestone import SALT_SIZE, Buffer, Message, body_size, decrypt
+from lockstep.sealing.cobblestone import SALT_SIZE, Buffer, Message, decrypt
 from lockstep.sealing.header import Header, parse_header
 from lockstep.sealing.keyring import Keyring, open_keyring, read_key_id
 from lockstep.sealing.keys import Key
@@ -72,11 +71,7 @@ class Vault:
             synthetic = self._key.synthetic_salt(context)
             synthetic.update(plaintext)
             salt = synthetic.finish()
-        message = Message(self._key.encryption, context, salt)
-        sealed = reserve(len(context) + body_size(memoryview(plaintext).nbytes))
-        sealed.write(context + message.prefix)
-        sealed.writelines(message.seal(plaintext))
-        return sealed.getvalue()
+        return Message(self._key.encryption, context, salt).encrypt(plaintext, before=context)
 
     def open(self, sealed: Buffer, *, role: str | None, schema: str | None) -> bytes:
         """Plaintext of what `seal` returned."""
@@ -204,9 +199,8 @@ def open_vault(project: str, key_id_file: PathLike | None) -> Vault:
 class _Nowhere(io.BytesIO):
     """Takes what is written and keeps nothing."""
 
-    def writelines(self, pieces: object) -> None:
-        for _ in pieces:  # type: ignore[attr-defined]
-            pass
+    def write(self, content: Buffer) -> int:  # type: ignore[override]
+        return len(content)
 
 
 def _existing(path: PathLike) -> BinaryIO:

@@ -110,7 +110,8 @@ def test_permuted_chunks_are_seen() -> None:
 @pytest.mark.faults
 @pytest.mark.slow
 def test_every_flipped_byte_and_every_truncation() -> None:
-    # A chunk before the damage is opened again and again, so the damage is put into each chunk alone.
+    # Opening the chunks before the damage again and again would take hours, so each is damaged alone.
+    output = bytearray(CHUNK_SIZE)
     message = Message.resume(KEY, CONTEXT, BODY[:PREFIX_SIZE])
     for number in range(4):
         start = PREFIX_SIZE + number * SEALED_CHUNK_SIZE
@@ -119,21 +120,23 @@ def test_every_flipped_byte_and_every_truncation() -> None:
             damaged = bytearray(chunk)
             damaged[at] ^= 1
             with pytest.raises(SealDamaged):
-                list(message.open(damaged, number, final=final))
+                message.open_into(output, damaged, number, final=final)
             with pytest.raises(SealDamaged):
-                list(message.open(chunk[:at], number, final=True))
+                message.open_into(output, chunk[:at], number, final=True)
 
 
 def test_chunk_counter_ends() -> None:
     message = Message(KEY, CONTEXT, SALT)
     last = MAX_CHUNKS - 1
-    sealed = b"".join(message.seal(b"end", last))
-    assert b"".join(message.open(sealed, last)) == b"end"
+    sealed, opened = bytearray(3 + TAG_SIZE), bytearray(3)
+    assert message.seal_into(sealed, b"end", last) == len(sealed)
+    assert message.open_into(opened, sealed, last) == 3
+    assert opened == b"end"
     for number in (MAX_CHUNKS, -1):
         with pytest.raises(SealDamaged, match="longer than any message"):
-            list(message.seal(b"end", number))
+            message.seal_into(sealed, b"end", number)
         with pytest.raises(SealDamaged, match="longer than any message"):
-            list(message.open(sealed, number))
+            message.open_into(opened, sealed, number)
     with pytest.raises(SealDamaged, match="longer than any message"):
         plaintext_size(body_size(MAX_CHUNKS * CHUNK_SIZE))
     assert plaintext_size(body_size(MAX_CHUNKS * CHUNK_SIZE - 1)) == MAX_CHUNKS * CHUNK_SIZE - 1
@@ -142,12 +145,19 @@ def test_chunk_counter_ends() -> None:
 def test_only_a_final_run_may_end_within_a_chunk() -> None:
     message = Message(KEY, CONTEXT, SALT)
     with pytest.raises(ValueError, match="whole number"):
-        list(message.seal(b"part", final=False))
+        message.seal_into(bytearray(20), b"part", final=False)
     with pytest.raises(SealDamaged):
-        list(message.open(bytes(CHUNK_SIZE + TAG_SIZE), final=True))
+        message.open_into(bytearray(CHUNK_SIZE), bytes(CHUNK_SIZE + TAG_SIZE), final=True)
 
 
 def test_the_key_is_in_no_repr() -> None:
     message = Message(KEY, CONTEXT, SALT)
     assert not hasattr(message, "__dict__")
     assert KEY.hex() not in repr(message)
+
+
+def test_large_buffers_are_filled() -> None:
+    plaintext = os.urandom(5_000_000)
+    body = encrypt(KEY, CONTEXT, plaintext, SALT)
+    assert decrypt(KEY, CONTEXT, body) == plaintext
+    assert refused(body[:-1])
