@@ -174,7 +174,7 @@ def inspect(files: Annotated[list[Path], typer.Argument(help="Sealed files.")]) 
         except (KeyMissing, KeyringError) as error:
             verdict = f"not checked. {error}"
         except SealError as error:
-            verdict = f"DAMAGED. {error}"
+            size, verdict = "unknown", f"DAMAGED. {error}"
             broken.append(str(file))
         facts = {
             "project": header.project,

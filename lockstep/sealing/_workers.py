@@ -85,8 +85,9 @@ def run(job: Job, source: int, target: int) -> None:
     SealError
         What is sealed is not what its fingerprints were taken of.
     """
-    processes = min(MOST_PROCESSES, len(os.sched_getaffinity(0)), job.count // (MANY_BLOCKS // 2)) or 1
-    if processes == 1:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    processes = min(MOST_PROCESSES, cores, job.count // (MANY_BLOCKS // 2))
+    if processes <= 1:
         work(job, source, target)
         return
     children: list[subprocess.Popen[bytes]] = []

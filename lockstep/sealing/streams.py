@@ -177,8 +177,7 @@ def _blocks(source: BinaryIO, block: bytes, size: int) -> Iterator[Buffer]:
         yield block
 
 
-def _is_file(file: BinaryIO) -> bool:
-    try:
-        return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-    except (OSError, AttributeError, io.UnsupportedOperation):
-        return False
+def _is_file(source: object) -> bool:
+    # Others have a file descriptor too, but not its content: a GzipFile gives what it unpacks.
+    raw = source.raw if isinstance(source, io.BufferedReader | io.BufferedRandom) else source
+    return isinstance(raw, io.FileIO) and stat.S_ISREG(os.fstat(raw.fileno()).st_mode)
