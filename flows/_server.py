@@ -46,6 +46,8 @@ def quiet(root: Path) -> None:
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
         "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
         "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
+        # The first start on a machine makes the database and compiles Prefect: 20 s are too few on a busy one.
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
     }
     if "PREFECT_API_DATABASE_CONNECTION_URL" not in os.environ:
         # One for each project: the servers of several would lock each other out of one SQLite file.

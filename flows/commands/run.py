@@ -49,7 +49,13 @@ def _run_flow(stages: list[str] | None, force: bool, jobs: int) -> None:
     async def go() -> Any:
         return await lifecycle(stages, force, jobs, return_state=True)
 
-    state = asyncio.run(go())
+    try:
+        state = asyncio.run(go())
+    except RuntimeError as error:
+        # So Prefect says that its ephemeral server did not come up.
+        if "Prefect API server" not in str(error):
+            raise
+        raise LockstepError("Prefect's own server did not start. Start one with `lockstep up`, then run again.") from None
     if state.is_cancelled():
         raise Interrupted(state.message or "Stopped.")
     if not state.is_completed():
