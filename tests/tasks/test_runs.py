@@ -1,0 +1,254 @@
+"""The stages' own promises, on small tables."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from lockstep.data import columns
+from lockstep.errors import DataError, ExpectationsFailed, ParameterError
+from tasks import debias, encrypt, evaluate, resample, sample, split, validate
+
+RNG = np.random.default_rng(0)
+SIZE = 2000
+SEX = RNG.choice(["f", "m"], SIZE)
+SOURCE = pa.table(
+    {
+        "height": np.round(RNG.normal(np.where(SEX == "m", 180, 165), 4)),
+        "word": RNG.choice(list("abcdefgh"), SIZE),
+        "score": RNG.integers(0, 40, SIZE),
+        "sex": SEX,
+        "weight": RNG.random(SIZE),
+        "y": np.where(RNG.random(SIZE) < 0.1, "yes", "no"),
+    }
+)
+SPLIT = split.SplitParams(
+    project="p",
+    target="y",
+    positive="yes",
+    sensitive=["sex"],
+    not_features=["weight"],
+    split_column=None,
+    validation_share=0.1,
+    test_share=0.2,
+    seed=1,
+)
+
+
+def rows(table: pa.Table) -> set[tuple[object, ...]]:
+    return set(map(tuple, table.select(["height", "word", "score"]).to_pandas().to_numpy().tolist()))
+
+
+def test_sample_keeps_a_share_of_each_file_spread_evenly() -> None:
+    parts = {"train": pa.table({"x": range(1000)}), "test": pa.table({"x": range(500)})}
+    table = sample.run(parts, sample.SampleParams(share=0.1))
+    assert table["split"].to_pylist() == ["train"] * 100 + ["test"] * 50
+    assert max(table["x"].to_pylist()) == 999
+    assert sample.run(parts, sample.SampleParams(share=1.0)).num_rows == 1500
+
+
+def test_validate_reports_without_values_and_stops_with_a_table() -> None:
+    suite = [{"type": "expect_column_values_to_be_between", "kwargs": {"column": "score", "max_value": 39}}]
+    report = validate.run(SOURCE, suite, validate.ValidateParams(target="y"))
+    assert (report["n_rows"], report["n_failed"]) == (SIZE, 0)
+    suite[0]["kwargs"]["max_value"] = 19
+    with pytest.raises(
+        ExpectationsFailed, match=r"1 of 1 .*\n  column .*\n  score +expect_column_values_to_be_between"
+    ):
+        validate.run(SOURCE, suite, validate.ValidateParams(target="y"))
+    with pytest.raises(DataError, match="reserved"):
+        validate.run(
+            SOURCE.append_column(columns.MADE, SOURCE["y"]), suite, validate.ValidateParams(target="y")
+        )
+
+
+def test_encrypt_refuses_what_was_not_validated() -> None:
+    content = b"a\n1\n"
+    seen = {"source_sha256": hashlib.sha256(content).hexdigest()}
+    assert encrypt.run(content, "s.csv", seen).num_rows == 1
+    with pytest.raises(DataError, match=r"s\.csv is not what `validate` saw"):
+        encrypt.run(content + b"2\n", "s.csv", seen)
+
+
+def test_split_keeps_identical_rows_on_one_side_of_every_split() -> None:
+    train, validation, test, report = split.run(SOURCE, SPLIT)
+    assert not rows(train) & rows(validation)
+    assert not (rows(train) | rows(validation)) & rows(test)
+    assert len(train) + len(validation) + len(test) == SIZE
+    assert report["test_rows_also_in_train"]["identical_but_for_sensitive_features"]["n_rows"] == 0
+    assert "weight" not in train.column_names
+    assert not any(test[columns.SEEN].to_pylist())
+
+
+def test_split_keeps_the_sources_own_test_rows_and_counts_the_overlap() -> None:
+    own = np.where(np.arange(SIZE) < 1400, "train", "test")
+    params = SPLIT.model_copy(update={"split_column": "part"})
+    train, validation, test, report = split.run(SOURCE.append_column("part", pa.array(own)), params)
+    assert len(test) == 600
+    assert not rows(train) & rows(validation)
+    expected = sum(
+        row in (rows(train) | rows(validation))
+        for row in map(tuple, test.select(["height", "word", "score"]).to_pandas().to_numpy().tolist())
+    )
+    overlap = report["test_rows_also_in_train"]
+    assert (
+        overlap["identical_but_for_sensitive_features"]["n_rows"]
+        == expected
+        == sum(test[columns.SEEN].to_pylist())
+    )
+    assert overlap["identical_in_all_features"]["n_rows"] <= expected
+
+
+@pytest.mark.parametrize(
+    ("update", "words"),
+    [
+        ({"target": "z"}, r"data\.target names \['z'\]"),
+        ({"sensitive": ["race"]}, r"data\.sensitive names \['race'\]"),
+        ({"not_features": ["zip"]}, r"data\.not_features names \['zip'\]"),
+        ({"split_column": "word"}, "must hold 'train' and 'test'"),
+        ({"positive": "maybe"}, "never holds"),
+        ({"not_features": ["height", "word", "score", "weight"]}, "No feature is left"),
+    ],
+)
+def test_split_names_what_is_wrong(update: dict[str, object], words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        split.run(SOURCE, SPLIT.model_copy(update=update))
+
+
+def parts() -> dict[str, pa.Table]:
+    train, validation, test, _ = split.run(SOURCE, SPLIT)
+    return {"train": train, "validation": validation, "test": test}
+
+
+DEBIAS = debias.DebiasParams(
+    project="p",
+    target="y",
+    positive="yes",
+    sensitive=["sex"],
+    min_category_rows=5,
+    drop_sensitive=True,
+    proxy_threshold=0.5,
+)
+
+
+def test_debias_drops_proxies_and_keeps_the_sensitive_feature_for_the_audit() -> None:
+    result = debias.run(parts(), {"sex": ["f", "m"]}, DEBIAS)
+    assert result.report["proxies_dropped"] == ["height"]
+    assert set(result.report["associations"]) == {"height", "word", "score"}
+    for table in result.parts.values():
+        assert columns.features(table.column_names, "y") == ["word", "score"]
+        assert columns.audited(table.column_names) == ["sex"]
+    assert set(result.report["labels_by_group"]["sex"]["groups"]) == {"f", "m"}
+
+
+def test_debias_measures_on_train_alone() -> None:
+    tables = parts()
+    shuffled = RNG.permutation(len(tables["test"]))
+    other = {
+        **tables,
+        "test": tables["test"].set_column(0, "height", tables["test"]["height"].take(shuffled)),
+    }
+    assert debias.run(other, {}, DEBIAS).report == debias.run(tables, {}, DEBIAS).report
+
+
+def test_debias_may_leave_the_sensitive_features_in() -> None:
+    params = DEBIAS.model_copy(update={"drop_sensitive": False, "proxy_threshold": 1.0})
+    result = debias.run(parts(), {}, params)
+    assert columns.features(result.parts["train"].column_names, "y") == ["height", "word", "score", "sex"]
+
+
+def test_debias_refuses_to_leave_nothing() -> None:
+    with pytest.raises(DataError, match="Every feature counts as a proxy"):
+        debias.run({n: t.select(["height", "sex", "y"]) for n, t in parts().items()}, {}, DEBIAS)
+
+
+def test_resample_marks_what_it_made_and_evaluate_would_refuse_it() -> None:
+    train = debias.run(parts(), {}, DEBIAS).parts["train"]
+    params = resample.ResampleParams(
+        project="p", target="y", positive="yes", method="over", ratio=0.5, seed=1
+    )
+    made = resample.run(train, params)
+    assert made.report["after"]["n_made"] == sum(made.train[columns.MADE].to_pylist()) > 0
+    assert (
+        made.train.filter(pa.compute.invert(made.train[columns.MADE])).drop_columns(
+            [columns.MADE, columns.WEIGHT]
+        )
+        == train.combine_chunks()
+    )
+    with pytest.raises(DataError, match="made by a sampler"):
+        evaluate.run(None, made.train, made.train, {}, EVALUATE)
+
+
+LENIENT = {"sex": 1.0}
+EVALUATE = evaluate.EvaluateParams(
+    project="p",
+    target="y",
+    positive="yes",
+    sensitive=["sex"],
+    min_category_rows=5,
+    threshold_for="f1",
+    false_negative_cost=5.0,
+    bootstrap_samples=100,
+    min_group_rows=50,
+    min_group_positives=5,
+    seed=1,
+    gates=evaluate.Gates(
+        roc_auc=0.8,
+        average_precision=0.3,
+        brier=0.2,
+        demographic_parity_difference=LENIENT,
+        equalized_odds_difference=LENIENT,
+    ),
+)
+
+
+class Oracle:
+    """Scores by the label itself, turned around for some rows."""
+
+    class encoder:  # noqa: N801
+        columns = ()
+
+    def __init__(self, tables: dict[str, pa.Table]) -> None:
+        self.tables = list(tables.values())
+
+    def probability(self, raw: dict[str, object]) -> np.ndarray:
+        labels = np.array(self.tables.pop(0)["y"].to_pylist()) == "yes"
+        return np.where(labels, 0.9, 0.1)
+
+
+def judged(update: dict[str, object]) -> evaluate.Evaluation:
+    tables = debias.run(parts(), {}, DEBIAS).parts
+    scored = {"test": tables["test"], "validation": tables["validation"]}
+    return evaluate.run(
+        Oracle(scored),
+        tables["validation"],
+        tables["test"],
+        {"sex": ["f", "m"]},
+        EVALUATE.model_copy(update=update),
+    )
+
+
+def test_evaluate_gives_metrics_verdict_and_predictions() -> None:
+    result = judged({})
+    assert result.report["verdict"] == "pass"
+    assert result.metrics["roc_auc"] == 1.0
+    assert result.report["labels"] == ["no", "yes"]
+    assert result.predictions.column_names == ["label", "probability"]
+    assert {gate["gate"] for gate in result.report["gates"]} >= {"equalized_odds_difference:sex", "brier"}
+
+
+def test_groups_too_small_are_no_evidence() -> None:
+    result = judged({"min_group_rows": 10_000})
+    assert result.report["verdict"] == "insufficient evidence"
+    (gate,) = [g for g in result.report["gates"] if g["gate"] == "equalized_odds_difference:sex"]
+    assert gate["left_out"] == ("f", "m")
+    assert gate["figure"] is None
+
+
+def test_a_sensitive_feature_without_threshold_is_an_error() -> None:
+    gates = EVALUATE.gates.model_copy(update={"equalized_odds_difference": {}})
+    with pytest.raises(ParameterError, match=r"equalized_odds_difference has no threshold .*\['sex'\]"):
+        judged({"gates": gates})
