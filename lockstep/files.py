@@ -2,7 +2,10 @@
 
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 def write_atomic(path: str | os.PathLike[str], content: bytes, mode: int = 0o644) -> None:
@@ -25,15 +28,22 @@ def write_atomic(path: str | os.PathLike[str], content: bytes, mode: int = 0o644
     OSError
         The disk is full or the directory not writable; `path` is then as it was and no temporary file stays.
     """
+    with replaced(path, mode) as file:
+        file.write(content)
+
+
+@contextmanager
+def replaced(path: str | os.PathLike[str], mode: int = 0o644) -> Iterator[BinaryIO]:
+    """A new file to write: it replaces `path` as `write_atomic` does, or vanishes on an error."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+        with os.fdopen(descriptor, "w+b") as file:
+            yield file
             file.flush()
-            os.fsync(file.fileno())
+            os.fsync(descriptor)
         temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -19,7 +19,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from lockstep.files import sync_directory
 from lockstep.sealing import _workers
 from lockstep.sealing._workers import BLOCK_CHUNKS, PLAIN_BLOCK, SEALED_BLOCK, Job
 from lockstep.sealing.cobblestone import KEY_SIZE, PREFIX_SIZE, SALT_SIZE, Buffer, Message
@@ -103,25 +102,6 @@ def open_file(source: BinaryIO, target: BinaryIO, admit: Callable[[Header], Key]
         end=0,
     )
     _workers.run(job.part(0, 1), source.fileno(), target.fileno())
-
-
-@contextmanager
-def replaced(path: str | os.PathLike[str], mode: int = 0o644) -> Iterator[BinaryIO]:
-    """A new file to write: it replaces `path` in one durable step, or vanishes on an error."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
-    try:
-        with os.fdopen(descriptor, "w+b") as file:
-            yield file
-            file.flush()
-            os.fsync(descriptor)
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_directory(target.parent)
 
 
 def _seal_blocks(message: Message, context: bytes, blocks: Iterator[Buffer], target: BinaryIO) -> None:

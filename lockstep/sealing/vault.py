@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lockstep.errors import LockstepError, SealError, WrongContext
-from lockstep.files import write_atomic
+from lockstep.files import replaced, write_atomic
 from lockstep.sealing._naming import naming
 from lockstep.sealing.cobblestone import SALT_SIZE, Buffer, Message, decrypt
 from lockstep.sealing.header import Header, parse_header
 from lockstep.sealing.keyring import Keyring, open_keyring, read_key_id
 from lockstep.sealing.keys import Key
 from lockstep.sealing.reader import SealedReader
-from lockstep.sealing.streams import open_file, open_stream, replaced, seal_stream
+from lockstep.sealing.streams import open_file, open_stream, seal_stream
 
 PathLike = str | os.PathLike[str]
 
