@@ -47,6 +47,7 @@ def results() -> None:
             gate["verdict"],
         )
     console.print(gates)
+    console.print(_candidates())
     console.print(f"Verdict: {evaluation['verdict']}")
     _print_bundle(console)
     console.print(
@@ -58,6 +59,28 @@ def results() -> None:
         "               lockstep init TABLE --target COL --sensitive A,B    your own table",
         highlight=False,
     )
+
+
+def _candidates() -> Any:
+    """Table of what `compress` chose from; the latency is missing where another machine ran it."""
+    from rich.table import Table
+
+    report = _read("reports/compress.json")
+    measured = Path(".lockstep/measured/compress.json")
+    latency = json.loads(measured.read_bytes())["microseconds_per_row"] if measured.is_file() else {}
+    table = Table(title="Float and int8 models, judged on validation", title_justify="left")
+    table.add_column("model")
+    for column in ("bytes", "average precision", "change", "one row"):
+        table.add_column(column, justify="right")
+    for name, figures in report["candidates"].items():
+        table.add_row(
+            f"{name} (ships)" if name == report["shipped"] else name,
+            f"{figures['bytes']:,}",
+            _number(figures["validation"]["average_precision"]),
+            f"{figures['change']['average_precision']:+.4f}",
+            f"{latency[name]:.1f} µs" if name in latency else "",
+        )
+    return table
 
 
 def _print_bundle(console: Any) -> None:
