@@ -297,4 +297,6 @@ def _dvc_errors() -> Iterator[None]:
     try:
         yield
     except DvcException as error:
-        raise LockstepError(str(error)) from error
+        # DVC's own command line prints the place in dvc.yaml beside the message.
+        detail = " ".join(str(getattr(error, "exc", "")).split())
+        raise LockstepError(f"{error}: {detail}" if detail else str(error)) from error

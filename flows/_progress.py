@@ -47,3 +47,4 @@ async def reported(stage: str) -> AsyncIterator[Report]:
         yield report
     finally:
         publishing.cancel()
+        await asyncio.wait([publishing])

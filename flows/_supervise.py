@@ -11,6 +11,8 @@ import signal
 import sys
 
 _PR_SET_PDEATHSIG = 1
+# What is ignored stays so across exec. Python ignores the first two, a shell the third for background jobs.
+_TO_DEFAULT = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT)
 
 
 def _end_group(*_: object) -> None:
@@ -28,8 +30,7 @@ def main() -> int:
     if os.getppid() != int(parent):
         return 1
     try:
-        # Python ignores these two, and what is ignored stays so across exec; Popen restores them likewise.
-        child = os.posix_spawnp(command[0], command, os.environ, setsigdef=[signal.SIGPIPE, signal.SIGXFSZ])
+        child = os.posix_spawnp(command[0], command, os.environ, setsigdef=_TO_DEFAULT)
     except OSError as error:
         print(f"{command[0]}: {error.strerror}", file=sys.stderr)
         return 127

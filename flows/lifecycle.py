@@ -24,8 +24,8 @@ from flows._dvc import Outcome, Pipeline, Stage
 from flows._locks import RUN, only_one
 from flows._progress import reported
 from flows._runner import Command, LocalRunner, Report, Runner
-from lockstep.errors import LockstepError
 from lockstep.processes import die_with_parent
+from tasks._stage import explain
 
 POLL_SECONDS = 2.0
 
@@ -45,7 +45,9 @@ async def lifecycle(stages: list[str] | None = None, force: bool = False, jobs: 
         How many independent stages may run side by side.
     """
     # A worker may start the flow without the virtual environment in PATH, and stages begin with `python`.
-    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    here, path = str(Path(sys.executable).parent), os.environ.get("PATH", "")
+    if path.split(os.pathsep)[0] != here:
+        os.environ["PATH"] = os.pathsep.join([here, path])
     if "PREFECT__FLOW_RUN_ID" in os.environ:
         # A worker started this process, and nobody could stop it any more once the worker was killed.
         die_with_parent()
@@ -59,8 +61,8 @@ async def lifecycle(stages: list[str] | None = None, force: bool = False, jobs: 
                 return await _until_stopped(pipeline, force, jobs)
             finally:
                 pipeline.close()
-    except LockstepError as error:
-        return Failed(message=str(error))
+    except Exception as error:
+        return Failed(message=explain(error))
 
 
 async def _until_stopped(pipeline: Pipeline, force: bool, jobs: int) -> State[Any]:
@@ -78,6 +80,7 @@ async def _until_stopped(pipeline: Pipeline, force: bool, jobs: int) -> State[An
             return Cancelled(message="Stopped. What had ended is recorded; the next run goes on from there.")
         finally:
             watch.cancel()
+            await asyncio.wait([watch])
             await runner.close()
 
 
@@ -163,8 +166,6 @@ class _Walk:
                 self._display.end(stage.name, "stopped")
                 return Cancelled(message="It was stopped.")
             except Exception as error:
-                from tasks._stage import explain
-
                 self._display.end(stage.name, "failed")
                 return Failed(message=explain(error))
         self._display.end(stage.name, outcome.value)
@@ -213,12 +214,13 @@ async def _watch_for_cancelling(stop: Callable[[], object]) -> None:
     run_id = flow_run.id
     if run_id is None:
         return
+    await asyncio.sleep(POLL_SECONDS)
     async with get_client() as client:
         while True:
-            await asyncio.sleep(POLL_SECONDS)
             # A server that is away for a moment is no reason to stop.
             with suppress(Exception):
                 state = (await client.read_flow_run(run_id)).state
                 if state and (state.is_cancelling() or state.is_cancelled()):
                     stop()
                     return
+            await asyncio.sleep(POLL_SECONDS)

@@ -14,7 +14,7 @@ from flows.commands._up_to_date import nothing_to_do
 from lockstep.errors import LockstepError, StageFailed
 
 
-class Interrupted(LockstepError):  # noqa: N818
+class Interrupted(LockstepError):
     """The run was interrupted or cancelled."""
 
     exit_code = 130
@@ -55,7 +55,9 @@ def _run_flow(stages: list[str] | None, force: bool, jobs: int) -> None:
         # So Prefect says that its ephemeral server did not come up.
         if "Prefect API server" not in str(error):
             raise
-        raise LockstepError("Prefect's own server did not start. Start one with `lockstep up`, then run again.") from None
+        raise LockstepError(
+            "Prefect's own server did not start. Start one with `lockstep up`, then run again."
+        ) from None
     if state.is_cancelled():
         raise Interrupted(state.message or "Stopped.")
     if not state.is_completed():

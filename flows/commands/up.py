@@ -98,8 +98,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _serve(root: Path, address: str, schedule: str) -> None:
-    from prefect.types.entrypoint import EntrypointType
     from prefect.runner import Runner
+    from prefect.types.entrypoint import EntrypointType
 
     from flows.lifecycle import lifecycle
 

@@ -1,0 +1,192 @@
+"""What goes wrong is said once and clearly, nothing false is recorded, and nothing goes on behind one's back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from flows._locks import RUN, only_one
+from tests.flows.conftest import is_alive, latest_run, repro, start_lockstep, task_runs, wait_for, write
+
+CHAIN = """
+stages:
+  first:
+    cmd: cp source.txt first.txt
+    deps: [source.txt]
+    outs: [first.txt]
+  second:
+    cmd: "{cmd}"
+    deps: [first.txt]
+    outs: [second.txt]
+  third:
+    cmd: cp second.txt third.txt
+    deps: [second.txt]
+    outs: [third.txt]
+"""
+WAITING = "sleep 60 & echo $! > child; echo $$ > pid; wait; touch second.txt"
+
+
+def chain(repository: Any, cmd: str) -> Path:
+    return repository(**{"source.txt": "a\n", "dvc.yaml": CHAIN.format(cmd=cmd)})
+
+
+def recorded(root: Path) -> set[str]:
+    lock = root / "dvc.lock"
+    return set(yaml.safe_load(lock.read_text())["stages"]) if lock.exists() else set()
+
+
+def started(root: Path) -> list[int]:
+    wait_for(lambda: (root / "pid").exists() and (root / "pid").read_text())
+    return [int((root / name).read_text()) for name in ("pid", "child")]
+
+
+def test_a_failed_stage(repository: Any, flow: Any, server: str) -> None:
+    root = chain(repository, "exit 7")
+    state = flow(root)
+    message = "The command `exit 7` ended with exit code 7."
+    assert state.is_failed()
+    assert state.message == f"stage second failed: {message}"
+    assert task_runs(server, state) == {"first": ("Completed", "It ran."), "second": ("Failed", message)}
+    assert recorded(root) == {"first"}
+    write(root, {"dvc.yaml": CHAIN.format(cmd="cp first.txt second.txt")})
+    assert flow(root).is_completed()
+    assert repro(root, "--dry").returncode == 0
+
+
+def test_an_exception_reaches_prefect_without_its_text(
+    repository: Any, flow: Any, server: str, project_of_up: Path
+) -> None:
+    root = chain(repository, "python -m tasks.secret")
+    write(root, {"tasks/secret.py": "def main(argv=None):\n    raise ValueError('canary' + '4711')\n"})
+    state = flow(root)
+    task_runs(server, state)
+    assert state.message
+    assert "Unexpected ValueError at secret.py:2" in state.message
+    time.sleep(1)
+    stored = [path for path in (project_of_up / ".lockstep").rglob("prefect*") if path.is_file()]
+    assert any(b"Unexpected ValueError at secret.py" in path.read_bytes() for path in stored)
+    assert not any(b"canary4711" in path.read_bytes() for path in stored)
+
+
+@pytest.mark.parametrize(
+    ("cmd", "name"),
+    [
+        ("cp first.txt second.txt && echo b >> first.txt", "first.txt"),
+        ("cp first.txt second.txt && rm first.txt", "first.txt"),
+        ("cp first.txt second.txt && echo 'a: 2' > params.yaml", "params.yaml"),
+    ],
+)
+@pytest.mark.parametrize("force", [False, True])
+def test_a_dependency_that_changes_under_a_stage(
+    repository: Any, flow: Any, cmd: str, name: str, force: bool
+) -> None:
+    root = chain(repository, cmd)
+    graph = yaml.safe_load((root / "dvc.yaml").read_text())
+    graph["stages"]["second"]["params"] = ["a"]
+    write(root, {"params.yaml": "a: 1\n", "dvc.yaml": yaml.safe_dump(graph, sort_keys=False)})
+    state = flow(root, ["second"], force=force)
+    assert state.is_failed()
+    assert "stage second failed" in state.message
+    assert name in state.message
+    assert recorded(root) == {"first"}
+
+
+def test_a_missing_dependency_and_an_unknown_stage(repository: Any, flow: Any) -> None:
+    root = chain(repository, "cp first.txt second.txt")
+    (root / "source.txt").unlink()
+    assert "source.txt" in flow(root).message
+    assert "no-such-stage" in flow(root, ["no-such-stage"]).message
+    assert recorded(root) == set()
+
+
+def test_a_second_run_is_refused(repository: Any, flow: Any) -> None:
+    root = chain(repository, "cp first.txt second.txt")
+    with only_one(root / RUN, "{owner}"):
+        assert f"Another run (process {os.getpid()})" in flow(root).message
+    assert flow(root).is_completed()
+
+
+def test_interrupting_stops_the_stage_and_marks_the_run(repository: Any, server: str) -> None:
+    root = chain(repository, WAITING)
+    run = start_lockstep(root, "run")
+    pids = started(root)
+    began = time.monotonic()
+    run.send_signal(signal.SIGINT)
+    _, stderr = run.communicate(timeout=20)
+    assert time.monotonic() - began < 5
+    assert run.returncode == 130
+    assert stderr.startswith("error: Stopped.")
+    assert "Traceback" not in stderr
+    assert not any(map(is_alive, pids))
+    assert recorded(root) == {"first"}
+    latest = latest_run(server)
+    assert latest["state"]["name"] == "Cancelled"
+
+
+def test_cancelling_in_the_ui_stops_a_run_from_the_command_line(repository: Any, server: str) -> None:
+    root = chain(repository, WAITING)
+    run = start_lockstep(root, "run")
+    pids = started(root)
+    latest = latest_run(server)
+    began = time.monotonic()
+    body = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
+    httpx.post(f"{server}/flow_runs/{latest['id']}/set_state", json=body).raise_for_status()
+    wait_for(lambda: not any(map(is_alive, pids)), seconds=10)
+    assert time.monotonic() - began < 5
+    _, stderr = run.communicate(timeout=20)
+    assert (run.returncode, "Traceback" in stderr) == (130, False)
+    assert httpx.get(f"{server}/flow_runs/{latest['id']}").json()["state"]["name"] == "Cancelled"
+
+
+@pytest.mark.parametrize("cmd", [WAITING, "python -m tasks.waiting"], ids=["shell", "stage process"])
+def test_a_killed_flow_leaves_no_orphan_and_the_next_run_goes_on(
+    repository: Any, flow: Any, server: str, cmd: str
+) -> None:
+    root = chain(repository, cmd)
+    waiting = (
+        "import os, subprocess, time\n\n\ndef main(argv=None):\n"
+        "    child = subprocess.Popen(['sleep', '60'])\n"
+        "    open('child', 'w').write(str(child.pid))\n"
+        "    open('pid', 'w').write(str(os.getpid()))\n"
+        "    time.sleep(60)\n"
+    )
+    write(root, {"tasks/waiting.py": waiting})
+    run = start_lockstep(root, "run")
+    pids = started(root)
+    run.kill()
+    run.communicate()
+    wait_for(lambda: not any(map(is_alive, pids)), seconds=5)
+    assert recorded(root) == {"first"}
+    write(root, {"dvc.yaml": CHAIN.format(cmd="cp first.txt second.txt")})
+    states = task_runs(server, flow(root))
+    assert states["first"] == ("Cached", "unchanged")
+    assert recorded(root) == {"first", "second", "third"}
+
+
+def test_a_lock_that_cannot_be_written_stays_whole(
+    repository: Any, flow: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = chain(repository, "cp first.txt second.txt")
+    assert flow(root, ["first"]).is_completed()
+    before = (root / "dvc.lock").read_bytes()
+    import lockstep.files
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lockstep.files.os, "fsync", full)
+        state = flow(root)
+    assert state.message == "stage second failed: No space left on device"
+    assert (root / "dvc.lock").read_bytes() == before
+    assert flow(root).is_completed()
+    assert subprocess.run([sys.executable, "-m", "dvc", "status", "-q"], cwd=root).returncode == 0
