@@ -36,11 +36,11 @@ def results() -> None:
     console.print(figures)
     gates = Table(title="Gates", title_justify="left")
     for column in ("gate", "figure", "95 % interval", "threshold", "verdict"):
-        gates.add_column(column, overflow="fold")
+        gates.add_column(column)
     for gate in evaluation["gates"]:
         interval = "" if gate["interval"] is None else " to ".join(map(_number, gate["interval"]))
         gates.add_row(
-            gate["gate"],
+            gate["gate"].replace("_", " ").replace(":", ", "),
             _number(gate["figure"]),
             interval,
             f"{gate['direction']} {gate['threshold']}",
@@ -58,6 +58,7 @@ def results() -> None:
         "               lockstep predict TABLE --out scores.parquet.sealed\n"
         "               lockstep init TABLE --target COL --sensitive A,B    your own table",
         highlight=False,
+        soft_wrap=True,
     )
 
 
