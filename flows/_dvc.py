@@ -25,6 +25,7 @@ import dvc.dvcfile
 import dvc.rwlock
 import dvc.stage.run
 from dvc.exceptions import DvcException, NotDvcRepoError
+from dvc.lock import LockError
 from dvc.repo import Repo
 from dvc.repo.reproduce import _reproduce_stage, collect_stages, get_active_graph, plan_repro
 from dvc.utils.serialize import dumps_yaml
@@ -92,12 +93,12 @@ class Pipeline:
             raise UsageError(f"{root} has no dvc.yaml. Go to the directory of your project.")
         with _dvc_errors():
             try:
-                # A `dvc push` beside it is waited for: hours of training end with taking the lock again.
-                self._repo = Repo(str(root), _wait_for_lock=True)
+                self._repo = Repo(str(root))
             except NotDvcRepoError:
                 raise UsageError(f"{root} is no DVC repository. Run `dvc init` there.") from None
             self._graph = get_active_graph(self._repo.index.graph)
             plan = plan_repro(self._graph, collect_stages(self._repo, list(targets) or ["dvc.yaml"]))
+        self._repo.lock.lock = _patiently(self._repo.lock.lock)
         self._stages = {stage.addressing: stage for stage in plan}
         self._mutex = threading.Lock()
         self._threads = ThreadPoolExecutor(jobs, thread_name_prefix="dvc")
@@ -160,17 +161,16 @@ class Pipeline:
 
     def _reproduce(self, stage: Any, call: _Call, force: bool) -> Outcome:
         call.mutex = self._mutex
-        with _dvc_errors(), self._mutex, self._repo.lock:
-            self._repo._reset()
-            _here.call, _here.stage = call, stage.addressing
-            try:
-                with self._repo.scm_context():
-                    upstream = list(self._graph.successors(stage))
-                    done = _reproduce_stage(stage, upstream=upstream, force=force)
-            finally:
-                _here.call = _here.stage = None
-                stage.__dict__.pop("save_deps", None)
+        _here.call, _here.stage = call, stage.addressing
+        try:
+            with _dvc_errors(), self._mutex, self._repo.lock, self._repo.scm_context():
                 self._repo._reset()
+                upstream = list(self._graph.successors(stage))
+                done = _reproduce_stage(stage, upstream=upstream, force=force)
+                self._repo._reset()
+        finally:
+            _here.call = _here.stage = None
+            stage.__dict__.pop("save_deps", None)
         if done is None:
             return Outcome.UNCHANGED
         return Outcome.RAN if call.ran or not stage.cmd or stage.frozen else Outcome.RESTORED
@@ -185,7 +185,7 @@ class _Call:
         self.ran = False
         self._loop = loop
         self._execute = execute
-        self._stopped = False
+        self.stopped = False
         self._task: asyncio.Task[Any] | None = None
 
     def run(self, command: Command) -> None:
@@ -198,14 +198,14 @@ class _Call:
         self.ran = True
 
     async def _await(self, command: Command) -> None:
-        if self._stopped:
+        if self.stopped:
             raise asyncio.CancelledError
         self._task = asyncio.current_task()
         await self._execute(command)
 
     def stop(self) -> None:
         """Cancel the command, from the event loop."""
-        self._stopped = True
+        self.stopped = True
         if self._task:
             self._task.cancel()
 
@@ -218,6 +218,20 @@ class _Here(threading.local):
 _here = _Here()
 _dvc_cmd_run = dvc.stage.run.cmd_run
 _dvc_rwlock = dvc.rwlock.rwlock
+
+
+def _patiently(lock: Callable[[], None]) -> Callable[[], None]:
+    """Wait for other DVC commands: DVC gives up after seconds, but hours of training wait to be recorded."""
+
+    def take() -> None:
+        while True:
+            try:
+                return lock()
+            except LockError:
+                if _here.call is None or _here.call.stopped:
+                    raise
+
+    return take
 
 
 def _cmd_run(stage: Any, dry: bool = False, run_env: dict[str, str] | None = None) -> None:

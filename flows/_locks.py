@@ -6,6 +6,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from lockstep.errors import LockstepError
@@ -14,8 +15,30 @@ RUN = Path(".lockstep/run.lock")
 UP = Path(".lockstep/up.lock")
 
 
+@dataclass(frozen=True)
+class Lock:
+    """A lock that this process holds.
+
+    Attributes
+    ----------
+    left
+        What an earlier holder left, if it was killed; else empty.
+    """
+
+    descriptor: int
+    left: str
+
+    def leave(self, text: str) -> None:
+        """Have the next holder find `text`, should this one be killed."""
+        self._write(f"{os.getpid()} {text}\n")
+
+    def _write(self, text: str) -> None:
+        os.ftruncate(self.descriptor, 0)
+        os.pwrite(self.descriptor, text.encode(), 0)
+
+
 @contextmanager
-def only_one(path: Path, busy: str) -> Iterator[None]:
+def only_one(path: Path, busy: str) -> Iterator[Lock]:
     """Hold the lock at `path`.
 
     Parameters
@@ -23,7 +46,7 @@ def only_one(path: Path, busy: str) -> Iterator[None]:
     path
         A file in an existing directory or in one that can be made.
     busy
-        What to say where another process holds it; ``{owner}`` stands for its process id.
+        What to say where another process holds it; ``{owner}`` stands for that process.
 
     Raises
     ------
@@ -36,13 +59,19 @@ def only_one(path: Path, busy: str) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            owner = os.read(descriptor, 32).decode(errors="replace").strip()
-            raise LockstepError(busy.format(owner=owner or "unknown")) from None
-        os.truncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
-        yield
+            owner, _ = _read(descriptor)
+            raise LockstepError(busy.format(owner=f"process {owner}")) from None
+        lock = Lock(descriptor, _read(descriptor)[1])
+        lock.leave("")
+        yield lock
+        lock._write("")
     finally:
         os.close(descriptor)
+
+
+def _read(descriptor: int) -> tuple[str, str]:
+    owner, _, text = os.pread(descriptor, 256, 0).decode(errors="replace").strip().partition(" ")
+    return owner or "unknown", text
 
 
 def is_held(path: Path) -> bool:

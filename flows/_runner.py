@@ -167,9 +167,13 @@ class _Child:
         return cls(process, output)
 
     async def _print(self, output: Output | None) -> None:
-        stream = self._process.stdout
+        stream, rest = self._process.stdout, b""
         while output and stream and (chunk := await stream.read(1 << 16)):
-            output(chunk.decode(errors="replace"))
+            lines, newline, rest = (rest + chunk).rpartition(b"\n")
+            if newline:
+                output((lines + newline).decode(errors="replace"))
+        if output and rest:
+            output(rest.decode(errors="replace"))
 
     async def wait(self) -> int:
         """Exit code, negative for a signal; a cancelled wait ends the group first."""
@@ -180,6 +184,10 @@ class _Child:
             raise
         await self._printed()
         return code
+
+    async def ended(self) -> None:
+        """Wait for its end, however it comes."""
+        await self._process.wait()
 
     async def _printed(self) -> None:
         # What a command leaves in the background may keep its output open, and must not keep the stage.
@@ -211,6 +219,7 @@ class _StageProcess:
         self._child = child
         self._reader = reader
         self._writer = writer
+        self._ending = asyncio.create_task(self._watch())
 
     @classmethod
     async def start(cls, command: Command, output: Output | None) -> _StageProcess:
@@ -223,6 +232,11 @@ class _StageProcess:
         process = cls(child, reader, writer)
         process._send({"root": command.root, "path": sys.path})
         return process
+
+    async def _watch(self) -> None:
+        # What it forked may hold the other end open; without it there is no answer any more.
+        await self._child.ended()
+        self._reader.feed_eof()
 
     def _send(self, message: Mapping[str, object]) -> None:
         self._writer.write(json.dumps(message).encode() + b"\n")

@@ -27,6 +27,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "predict": ("flows.commands.serving", "predict", "Score a table with the deployed bundle."),
     "init": ("flows.commands.init", "init", "Set the project up for a table of your own."),
     "keys": ("flows.commands.sealing", "keys", "Make, show and rotate the keys of the project."),
+    "fsck": ("flows.commands.fsck", "fsck", "Check every stored file, and repair what was damaged."),
     "seal": ("flows.commands.sealing", "seal", "Encrypt a file."),
     "open": ("flows.commands.sealing", "open_", "Decrypt a file."),
     "inspect": ("flows.commands.sealing", "inspect", "Show the header of a sealed file."),

@@ -4,35 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import Task, flow
 from prefect.cache_policies import NO_CACHE
-from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
+from pydantic import Field
 
 from flows._display import Display, make_display
 from flows._dvc import Outcome, Pipeline, Stage
 from flows._locks import RUN, only_one
 from flows._progress import reported
 from flows._runner import Command, LocalRunner, Report, Runner
+from flows._stopping import bury, on_signals, watch_for_cancelling
 from lockstep.processes import die_with_parent
 from tasks._stage import explain
-
-POLL_SECONDS = 2.0
 
 
 # `async`, for a synchronous flow joins its heartbeat thread at the end, which sleeps in steps of a second.
 @flow(name="lifecycle", persist_result=False)
-async def lifecycle(stages: list[str] | None = None, force: bool = False, jobs: int = 1) -> State[Any]:
+async def lifecycle(
+    stages: list[str] | None = None, force: bool = False, jobs: Annotated[int, Field(ge=1)] = 1
+) -> State[Any]:
     """Bring a project's pipeline up to date.
 
     Parameters
@@ -54,8 +52,11 @@ async def lifecycle(stages: list[str] | None = None, force: bool = False, jobs: 
     root = Path.cwd()
     try:
         with only_one(
-            root / RUN, f"Another run (process {{owner}}) works in {root}. Wait for it, or stop it."
-        ):
+            root / RUN, f"Another run ({{owner}}) works in {root}. Wait for it, or stop it."
+        ) as lock:
+            if lock.left:
+                await bury(lock.left)
+            lock.leave(flow_run.id)
             pipeline = Pipeline(root, stages or (), jobs)
             try:
                 return await _until_stopped(pipeline, force, jobs)
@@ -69,9 +70,9 @@ async def _until_stopped(pipeline: Pipeline, force: bool, jobs: int) -> State[An
     with make_display() as display:
         runner = LocalRunner(display.output)
         walk = asyncio.ensure_future(_Walk(pipeline, runner, display, force, jobs).go())
-        watch = asyncio.ensure_future(_watch_for_cancelling(walk.cancel))
+        watch = asyncio.ensure_future(watch_for_cancelling(flow_run.id, walk.cancel))
         try:
-            with _signals(walk.cancel):
+            with on_signals(walk.cancel):
                 return await walk
         except asyncio.CancelledError:
             current = asyncio.current_task()
@@ -179,48 +180,3 @@ class _Walk:
             await self._runner.run(command, report)
 
         return execute
-
-
-@contextmanager
-def _signals(stop: Callable[[], object]) -> Iterator[None]:
-    """Have an interrupt or a termination stop the walk; the second one ends this process at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    loop = asyncio.get_running_loop()
-    stopped = False
-
-    def on_signal() -> None:
-        nonlocal stopped
-        if stopped:
-            os._exit(130)
-        stopped = True
-        stop()
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.getsignal(number) for number in numbers}
-    for number in numbers:
-        loop.add_signal_handler(number, on_signal)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            loop.remove_signal_handler(number)
-            signal.signal(number, handler)
-
-
-async def _watch_for_cancelling(stop: Callable[[], object]) -> None:
-    """Prefect cancels only what a worker started; a run from the command line has to look for itself."""
-    run_id = flow_run.id
-    if run_id is None:
-        return
-    await asyncio.sleep(POLL_SECONDS)
-    async with get_client() as client:
-        while True:
-            # A server that is away for a moment is no reason to stop.
-            with suppress(Exception):
-                state = (await client.read_flow_run(run_id)).state
-                if state and (state.is_cancelling() or state.is_cancelled()):
-                    stop()
-                    return
-            await asyncio.sleep(POLL_SECONDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import signal
 import socket
@@ -41,7 +42,7 @@ def up(
     if address := _server.kept(root):
         print(f"`lockstep up` runs already: {_ui(address)}")
         return
-    with only_one(root / UP, "`lockstep up` starts already (process {owner})."):
+    with only_one(root / UP, "`lockstep up` starts already ({owner})."):
         _server.quiet(root)
         address = _server.configured()
         if address and _server.answers(address):
@@ -49,7 +50,6 @@ def up(
             _serve(root, address, schedule)
             return
         with _kept_server(root, port) as address:
-            os.environ["PREFECT_API_URL"] = address
             _serve(root, address, schedule)
 
 
@@ -58,7 +58,8 @@ def _kept_server(root: Path, port: int) -> Iterator[str]:
     port = port if _is_free(port) else _free_port()
     address = f"http://127.0.0.1:{port}/api"
     server = ("-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port))
-    environment = os.environ | {"PREFECT_API_URL": address, "PREFECT_SERVER_LOGGING_LEVEL": "WARNING"}
+    os.environ["PREFECT_API_URL"] = address
+    environment = os.environ | {"PREFECT_SERVER_LOGGING_LEVEL": "WARNING"}
     print(f"Starting a Prefect server on port {port} ...", flush=True)
     with (root / _LOG).open("wb") as log:
         process = subprocess.Popen(  # noqa: S603
@@ -70,6 +71,8 @@ def _kept_server(root: Path, port: int) -> Iterator[str]:
             start_new_session=True,
         )
     try:
+        # Prefect takes seconds to import, here as there.
+        importlib.import_module("flows.lifecycle")
         _wait(process, address)
         _server.keep(root, address)
         yield address

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -166,10 +167,23 @@ def test_a_killed_flow_leaves_no_orphan_and_the_next_run_goes_on(
     run.communicate()
     wait_for(lambda: not any(map(is_alive, pids)), seconds=5)
     assert recorded(root) == {"first"}
+    killed = latest_run(server)
     write(root, {"dvc.yaml": CHAIN.format(cmd="cp first.txt second.txt")})
     states = task_runs(server, flow(root))
+    state = httpx.get(f"{server}/flow_runs/{killed['id']}").json()["state"]
+    assert (state["name"], state["message"]) == ("Crashed", "Its process was killed.")
     assert states["first"] == ("Cached", "unchanged")
     assert recorded(root) == {"first", "second", "third"}
+
+
+def test_another_dvc_command_is_waited_for(repository: Any, flow: Any) -> None:
+    from dvc.lock import make_lock
+
+    root = chain(repository, "cp first.txt second.txt")
+    lock = make_lock(str(root / ".dvc" / "tmp" / "lock"))
+    lock.lock()
+    threading.Timer(4, lock.unlock).start()
+    assert flow(root, ["first"]).is_completed()
 
 
 def test_a_lock_that_cannot_be_written_stays_whole(
