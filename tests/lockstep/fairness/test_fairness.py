@@ -65,3 +65,19 @@ def test_rates_by_group_are_those_of_the_counts() -> None:
         "equalized_odds_difference": 0.5,
     }
     assert base_rates(labels, groups)["demographic_parity_difference"] == 0.25
+
+
+def test_rates_agree_with_fairlearn_on_single_rows() -> None:
+    from fairlearn.metrics import MetricFrame, equalized_odds_difference, selection_rate, true_positive_rate
+
+    rng = np.random.default_rng(2)
+    labels, decisions = rng.random(3000) < 0.2, rng.random(3000) < 0.3
+    groups = rng.choice(["a", "b", "c"], 3000).astype(object)
+    rates = {"selection_rate": selection_rate, "true_positive_rate": true_positive_rate}
+    frame = MetricFrame(metrics=rates, y_true=labels, y_pred=decisions, sensitive_features=groups).by_group
+    for name, group in audit(labels, decisions, groups).items():
+        for rate in rates:
+            assert group[rate] == pytest.approx(frame.loc[name, rate], abs=1e-12)
+    assert differences(labels, decisions, groups)["equalized_odds_difference"] == pytest.approx(
+        equalized_odds_difference(labels, decisions, sensitive_features=groups), abs=1e-12
+    )
