@@ -189,7 +189,9 @@ def inspect(files: Annotated[list[Path], typer.Argument(help="Sealed files.")]) 
         for name, fact in facts.items():
             typer.echo(f"  {name:10} {fact}")
     if broken:
-        raise LockstepError(f"Damaged: {', '.join(broken)}. Delete, then `dvc pull` or `dvc repro`.")
+        raise LockstepError(
+            f"Damaged: {', '.join(broken)}. `lockstep fsck --repair` fetches again what the pipeline made."
+        )
 
 
 def _project(params: Path) -> str:

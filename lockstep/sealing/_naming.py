@@ -8,8 +8,8 @@ from lockstep.errors import NotSealed, SealDamaged, SealUnsupported
 _REMEDY = {
     NotSealed: "A plain file stands where a sealed one belongs: move it away and run `dvc repro`, or seal it "
     "with `lockstep seal`.",
-    SealDamaged: "Nothing of it was used. Delete it and fetch it again (`dvc pull`) or make it anew "
-    "(`dvc repro`).",
+    SealDamaged: "Nothing of it was used. `lockstep fsck --repair` sets it aside and fetches it again, or says "
+    "how to make it anew.",
     SealUnsupported: "Upgrade Lockstep, or make it anew with `dvc repro`.",
 }
 

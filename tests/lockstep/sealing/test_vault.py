@@ -129,7 +129,7 @@ def test_write_leaves_one_file(vault: Vault, tmp_path: Path) -> None:
 def test_damage_names_the_file_and_the_remedy(vault: Vault, tmp_path: Path) -> None:
     path = tmp_path / "x.sealed"
     path.write_bytes(vault.seal(b"content", **EXPECTED)[:-1])
-    with pytest.raises(SealDamaged, match=r"x\.sealed cannot be opened: .*dvc pull"):
+    with pytest.raises(SealDamaged, match=r"x\.sealed cannot be opened: .*lockstep fsck --repair"):
         vault.read(path, **EXPECTED)
 
 
