@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import yaml
 from pydantic import AliasPath, BaseModel, ConfigDict, Field, ValidationError
@@ -20,6 +20,9 @@ class Params(BaseModel):
     """Base of every stage's parameters. No field has a default: each number stands in params.yaml."""
 
     model_config = ConfigDict(frozen=True, populate_by_name=True, protected_namespaces=())
+
+    section: ClassVar[str | None] = None
+    """Section of params.yaml that no other stage reads; a key in it that this model lacks is an error."""
 
     @classmethod
     def keys(cls) -> set[str]:
@@ -55,10 +58,21 @@ def load_params(model: type[P], path: str | Path) -> P:
         raise ParameterError(f"{path} is no YAML: {error}") from None
     if not isinstance(document, dict):
         raise ParameterError(f"{path} must be a mapping of sections. Received: {type(document).__name__}.")
+    own = document.get(model.section) if model.section else None
+    unknown = (
+        sorted({f"{model.section}.{name}" for name in own} - model.keys()) if isinstance(own, dict) else []
+    )
     try:
-        return model.model_validate(document)
+        params = model.model_validate(document)
     except ValidationError as error:
-        raise ParameterError(_explain(error, path)) from None
+        raise ParameterError("\n".join([_explain(error, path), *map(_unknown, unknown)])) from None
+    if unknown:
+        raise ParameterError("\n".join(map(_unknown, unknown)))
+    return params
+
+
+def _unknown(name: str) -> str:
+    return f"{name} is not a parameter of Lockstep: remove it or correct its name."
 
 
 def _explain(error: ValidationError, path: str | Path) -> str:
@@ -68,7 +82,7 @@ def _explain(error: ValidationError, path: str | Path) -> str:
         if problem["type"] == "missing":
             lines.append(f"{name} is missing: add it to {path}.")
         elif problem["type"] == "extra_forbidden":
-            lines.append(f"{name} is not a parameter of Lockstep: remove it from {path} or correct its name.")
+            lines.append(_unknown(name))
         else:
             lines.append(f"{name}: {problem['msg']}. Received: {problem['input']!r}. Correct it in {path}.")
     return "\n".join(lines)

@@ -24,6 +24,8 @@ REFERENCE = "float32"
 
 
 class CompressParams(Params):
+    section = "compress"
+
     project: str = key("project")
     target: str = key("data.target")
     positive: str = key("data.positive")

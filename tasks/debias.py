@@ -22,6 +22,8 @@ PARTS = ("train", "validation", "test")
 
 
 class DebiasParams(Params):
+    section = "debias"
+
     project: str = key("project")
     target: str = key("data.target")
     positive: str = key("data.positive")

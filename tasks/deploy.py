@@ -23,6 +23,8 @@ from tasks._stage import MEASURED, arguments, command, measured, read_report, wr
 
 
 class DeployParams(Params):
+    section = "deploy"
+
     project: str = key("project")
     target: str = key("data.target")
     positive: str = key("data.positive")

@@ -49,6 +49,8 @@ class Gates(Section):
 
 
 class EvaluateParams(Params):
+    section = "evaluate"
+
     project: str = key("project")
     target: str = key("data.target")
     positive: str = key("data.positive")

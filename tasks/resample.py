@@ -18,6 +18,8 @@ from tasks._stage import arguments, command, measured, write_report
 
 
 class ResampleParams(Params):
+    section = "resample"
+
     project: str = key("project")
     target: str = key("data.target")
     positive: str = key("data.positive")

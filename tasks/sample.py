@@ -15,6 +15,8 @@ from tasks._stage import arguments, command, measured
 
 
 class SampleParams(Params):
+    section = "sample"
+
     share: float = key("sample.share", gt=0, le=1)
 
 

@@ -20,6 +20,8 @@ from tasks._stage import arguments, command, measured, write_report
 
 
 class SplitParams(Params):
+    section = "split"
+
     project: str = key("project")
     target: str = key("data.target")
     positive: str = key("data.positive")

@@ -24,6 +24,8 @@ from tasks._stage import arguments, command, measured, write_report
 
 
 class TrainParams(Params):
+    section = "train"
+
     project: str = key("project")
     target: str = key("data.target")
     positive: str = key("data.positive")

@@ -15,6 +15,8 @@ class Inner(Section):
 
 
 class Example(Params):
+    section = "split"
+
     target: str = key("data.target")
     share: float = key("split.share", gt=0, lt=1)
     gates: Inner = key("evaluate.gates")
@@ -43,6 +45,8 @@ def test_keys_are_read_by_their_path(tmp_path: Path) -> None:
         (("share: 0.5", "share: half"), r"split\.share: Input should be a valid number.*Received: 'half'"),
         (("target: y", "traget: y"), r"data\.target is missing: add it to"),
         (("roc_auc: 0.9", "roc_auc: 0.9, auc: 1"), r"evaluate\.gates\.auc is not a parameter of Lockstep"),
+        (("share: 0.5", "share: 0.5, shrae: 1"), r"split\.shrae is not a parameter of Lockstep"),
+        (("share: 0.5", "shrae: 1"), r"split\.share is missing.*\nsplit\.shrae is not a parameter"),
         (("{roc_auc: 0.9}", "{}"), r"evaluate\.gates\.roc_auc is missing"),
         ((GOOD, "- a\n"), "must be a mapping of sections. Received: list"),
         ((GOOD, "a: ["), "is no YAML"),
