@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -25,7 +26,7 @@ from dvc_data.hashfile.hash_info import HashInfo
 
 from flows._dvc import _dvc_errors
 from lockstep.errors import UsageError
-from lockstep.files import replaced, write_atomic
+from lockstep.files import replaced, sync_directory, write_atomic
 
 DIRECTORY = ".dir"
 """End of the name of an object that lists a directory's files."""
@@ -58,14 +59,6 @@ class Output:
     stage: str
     md5: str | None
     cached: bool
-
-
-@dataclass(frozen=True)
-class Content:
-    """Hash and size that dvc.lock records for a path."""
-
-    md5: str
-    size: int
 
 
 class Store:
@@ -150,10 +143,10 @@ class Store:
             return False
         return True
 
-    def rewrite(self, changed: Mapping[tuple[str, str], Content]) -> None:
-        """Record other hashes: for each path and old hash the new content, in every dvc.lock and .dvc file.
+    def rewrite(self, changed: Mapping[tuple[str, str], str]) -> None:
+        """Record other hashes: for each path and old hash the new one, in every dvc.lock and .dvc file.
 
-        Each file is replaced in one step; the root's dvc.lock comes last.
+        Sizes stay: resealing does not change them. Each file is replaced in one step, the root's dvc.lock last.
         """
         files: dict[Path, list[Any]] = {}
         for stage in self._stages():
@@ -164,7 +157,7 @@ class Store:
             if file.exists():
                 self._rewrite(file, stages, changed)
 
-    def _rewrite(self, file: Path, stages: Iterable[Any], changed: Mapping[tuple[str, str], Content]) -> None:
+    def _rewrite(self, file: Path, stages: Iterable[Any], changed: Mapping[tuple[str, str], str]) -> None:
         document = parse_yaml_for_update(file.read_text("utf-8"), str(file))
         touched = False
         for stage in stages:
@@ -173,8 +166,7 @@ class Store:
                 path = self._relative(Path(stage.wdir, entry["path"]))
                 new = changed.get((path, entry.get("md5", "")))
                 if new:
-                    entry["md5"], entry["size"] = new.md5, new.size
-                    touched = True
+                    entry["md5"], touched = new, True
         if touched:
             write_atomic(file, dumps_yaml(document).encode())
 
@@ -193,6 +185,23 @@ def md5_of(path: Path) -> str:
     """MD5 of a file's content: the name of its object."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def replace_by(source: Path, target: Path, old: Path, new: Path) -> None:
+    """Replace `target` by what `source` holds, durably.
+
+    Where it is a link to the object `old` of the cache, it becomes one to the object `new`.
+    """
+    if not (old.exists() and target.samefile(old)):
+        copy(source, target)
+        return
+    link = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    if target.is_symlink():
+        link.symlink_to(new)
+    else:
+        link.hardlink_to(new)
+    link.replace(target)
+    sync_directory(target.parent)
 
 
 def copy(source: Path, target: Path, mode: int = 0o644) -> None:

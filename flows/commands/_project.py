@@ -38,3 +38,12 @@ def check_python() -> None:
             f"The stages would run with {found or 'no python'}, but Lockstep runs with {sys.executable}. "
             "Activate its virtual environment first: `. .venv/bin/activate`."
         )
+
+
+def finish_rotation(root: Path) -> None:
+    """Finish a rotation of the key that was interrupted: stages must not see half of it."""
+    if not (root / ".lockstep" / "rotation" / "journal.json").exists():
+        return
+    from flows._rotation import finish
+
+    print(f"Finished the interrupted rotation to key {finish(root).key_id}.")

@@ -29,7 +29,7 @@ def fsck(
     from flows._cache import Store
     from flows._fsck import QUARANTINE, Fsck, Repair, Result, remedy
     from flows._locks import RUN, only_one
-    from flows.commands.sealing import _project
+    from flows.commands.sealing import project_of
     from lockstep.bundle.registry import registry_root
     from lockstep.sealing.vault import open_vault
 
@@ -38,7 +38,7 @@ def fsck(
     busy = "The pipeline runs (process {owner}). Check when it has ended."
     try:
         with only_one(root / RUN, busy), store.locked("lockstep fsck"):
-            check = Fsck(store, open_vault(_project(params), None), registry_root(root / "registry"))
+            check = Fsck(store, open_vault(project_of(params), None), registry_root(root / "registry"))
             with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
                 task = progress.add_task("checking", total=check.total)
                 findings = check.run(lambda: progress.advance(task))

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
+from flows.commands import rotation
 from lockstep.errors import KeyMissing, KeyringError, LockstepError, SealError, UsageError
 
 if TYPE_CHECKING:
     from lockstep.sealing.header import Header
 
 keys = typer.Typer(help="The project's keys.", no_args_is_help=True)
+keys.command("rotate")(rotation.rotate)
+keys.command("destroy")(rotation.destroy)
 
 _Params = Annotated[Path, typer.Option("--params", help="Parameter file that names the project.")]
 _KeyId = Annotated[Path, typer.Option("--key-id", help="File that names the key to seal with.")]
@@ -33,7 +36,7 @@ def keys_new(params: _Params = PARAMS, key_id: _KeyId = KEY_ID) -> None:
     """Give this workspace its key; make a keyring only where the project has none."""
     from lockstep.sealing.keyring import set_up_keys
 
-    done = set_up_keys(_project(params), key_id)
+    done = set_up_keys(project_of(params), key_id)
     if done.created:
         typer.echo(
             f"Made the keyring {done.keyring}.\n"
@@ -48,7 +51,7 @@ def keys_list(params: _Params = PARAMS, key_id: _KeyId = KEY_ID) -> None:
     """List the ids of the project's keys, oldest first."""
     from lockstep.sealing.keyring import open_keyring, read_key_id
 
-    keyring = open_keyring(_project(params))
+    keyring = open_keyring(project_of(params))
     named = read_key_id(key_id) if key_id.exists() else None
     typer.echo(f"Keys of {keyring.source}:")
     for each in keyring.keys:
@@ -78,7 +81,7 @@ def keys_export(
     from lockstep.sealing.wrapping import wrap
 
     _refuse_existing(file, force)
-    keyring = open_keyring(_project(params))
+    keyring = open_keyring(project_of(params))
     if container:
         token = to_token(keyring.keys[keyring.active], keyring.digest_key)
         content, what = f"{KEY_VARIABLE}={token}\n".encode(), f"Key {keyring.active} stands IN CLEAR in"
@@ -99,7 +102,7 @@ def keys_import(
     from lockstep.sealing.keyring import import_keys
     from lockstep.sealing.wrapping import unwrap
 
-    project = _project(params)
+    project = project_of(params)
     with _existing(file) as source:
         content = source.read()
     keyring = import_keys(project, unwrap(content, _passphrase(passphrase_file), str(file)))
@@ -126,7 +129,7 @@ def seal(
             raise UsageError("Name the file to write: `lockstep seal - --out FILE`.")
         out = file.with_name(file.name + ".sealed")
     _refuse_existing(out, force)
-    vault = open_vault(_project(params), key_id)
+    vault = open_vault(project_of(params), key_id)
     with sys.stdin.buffer if str(file) == "-" else _existing(file) as source:
         vault.seal_stream(source, out, role=role, schema=schema, random_salt=random_salt)
     typer.echo(f"Sealed {file} into {out}.")
@@ -194,7 +197,8 @@ def inspect(files: Annotated[list[Path], typer.Argument(help="Sealed files.")]) 
         )
 
 
-def _project(params: Path) -> str:
+def project_of(params: Path) -> str:
+    """The project that a parameter file names."""
     from tasks._params import Params, key, load_params
 
     class Project(Params):

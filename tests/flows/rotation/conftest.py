@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,13 @@ def lockstep(project: Path) -> Callable[..., str]:
         return result.output
 
     return run
+
+
+def start(root: Path, *arguments: str, tracer: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+    """Run the `lockstep` command in a process of its own."""
+    command = [*tracer, sys.executable, "-m", "flows.cli", *arguments]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=60)
 
 
 def vault() -> Vault:
