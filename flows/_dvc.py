@@ -97,11 +97,16 @@ class Pipeline:
             except NotDvcRepoError:
                 raise UsageError(f"{root} is no DVC repository. Run `dvc init` there.") from None
             self._graph = get_active_graph(self._repo.index.graph)
-            plan = plan_repro(self._graph, collect_stages(self._repo, list(targets) or ["dvc.yaml"]))
+            wanted = collect_stages(self._repo, targets) if targets else self._of_file(root / "dvc.yaml")
+            plan = plan_repro(self._graph, wanted)
         self._repo.lock.lock = _patiently(self._repo.lock.lock)
         self._stages = {stage.addressing: stage for stage in plan}
         self._mutex = threading.Lock()
         self._threads = ThreadPoolExecutor(jobs, thread_name_prefix="dvc")
+
+    def _of_file(self, path: Path) -> list[Any]:
+        # To collect them by the file's name would parse it a second time.
+        return [stage for stage in self._repo.index.stages if stage.path == str(path)]
 
     def close(self) -> None:
         """Give back what the repository holds open."""
@@ -163,11 +168,14 @@ class Pipeline:
         call.mutex = self._mutex
         _here.call, _here.stage = call, stage.addressing
         try:
-            with _dvc_errors(), self._mutex, self._repo.lock, self._repo.scm_context():
-                self._repo._reset()
-                upstream = list(self._graph.successors(stage))
-                done = _reproduce_stage(stage, upstream=upstream, force=force)
-                self._repo._reset()
+            with _dvc_errors(), self._mutex:
+                # DVC asks the same, but writes its lock file 16 times to do so.
+                if not force and next(_reasons(stage), None) is None:
+                    return Outcome.UNCHANGED
+                with self._repo.lock, self._repo.scm_context():
+                    self._repo._reset()
+                    upstream = list(self._graph.successors(stage))
+                    done = _reproduce_stage(stage, upstream=upstream, force=force)
         finally:
             _here.call = _here.stage = None
             stage.__dict__.pop("save_deps", None)

@@ -48,12 +48,13 @@ def main() -> NoReturn:
 
 def _dispatch(arguments: Sequence[str]) -> None:
     if arguments[:1] == ["run"] and not any(argument.startswith("-") for argument in arguments):
-        from flows.commands._project import check_python, project_root
+        from flows.commands._project import check_python, finish_rotation, project_root
         from flows.commands._up_to_date import nothing_to_do
 
         root = project_root()
         check_python()
-        if nothing_to_do(root, arguments[1:]):
+        finish_rotation(root)
+        if nothing_to_do(root, *arguments[1:]):
             return
     verb = next((argument for argument in arguments if not argument.startswith("-")), None)
     try:

@@ -66,6 +66,10 @@ async def lifecycle(
         return Failed(message=explain(error))
 
 
+# They are JSON as they stand, and Prefect would import FastAPI to find that out.
+lifecycle.serialize_parameters = dict  # type: ignore[method-assign]
+
+
 async def _until_stopped(pipeline: Pipeline, force: bool, jobs: int) -> State[Any]:
     with make_display() as display:
         runner = LocalRunner(display.output)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 
-def nothing_to_do(root: Path, stages: Sequence[str]) -> bool:
-    """Whether no stage would run; if so, say it."""
+@cache
+def nothing_to_do(root: Path, *stages: str) -> bool:
+    """Whether no stage would run; if so, say it. Asked again, it remembers."""
     from flows._dvc import Pipeline
 
     pipeline = Pipeline(root, stages)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from flows import _server
-from flows.commands._project import check_python, project_root
+from flows.commands._project import check_python, finish_rotation, project_root
 from flows.commands._up_to_date import nothing_to_do
 from lockstep.errors import LockstepError, StageFailed
 
@@ -30,7 +30,8 @@ def run(
     """Bring the pipeline up to date, as a Prefect flow run."""
     root = project_root()
     check_python()
-    if not force and nothing_to_do(root, stages or []):
+    finish_rotation(root)
+    if not force and nothing_to_do(root, *(stages or ())):
         return
     where = _server.settle(root)
     if where:
