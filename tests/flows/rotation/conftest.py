@@ -50,6 +50,12 @@ stages:
       - data/shards
       - report.json: {cache: false}
 """
+SEALED = [
+    "data/all.sealed",
+    "data/train.sealed",
+    "data/test.sealed",
+    *(f"data/shards/{n}.sealed" for n in range(3)),
+]
 SECRET = b"a person's row\n" * 3000
 
 
@@ -137,6 +143,11 @@ def start(root: Path, *arguments: str, tracer: Sequence[str] = ()) -> subprocess
 
 def vault() -> Vault:
     return open_vault("demo", "lockstep.key-id")
+
+
+def contents() -> dict[str, bytes]:
+    """Content of every sealed file of the workspace."""
+    return {path: vault().read(path, role=None, schema=None) for path in SEALED}
 
 
 def recorded(root: Path, path: str) -> str:

@@ -17,24 +17,14 @@ from lockstep.sealing.header import read_header
 from lockstep.sealing.keyring import KEY_VARIABLE, open_keyring
 from lockstep.sealing.keys import to_token
 
-from .conftest import SECRET, assert_up_to_date, cached, run_dvc, spoil, start, state, vault
+from .conftest import SEALED, SECRET, assert_up_to_date, cached, contents, run_dvc, spoil, start, state, vault
 
 Lockstep = Callable[..., str]
-SEALED = [
-    "data/all.sealed",
-    "data/train.sealed",
-    "data/test.sealed",
-    *(f"data/shards/{n}.sealed" for n in range(3)),
-]
 
 
 def key_of(path: Path) -> str:
     with path.open("rb") as file:
         return read_header(file)[0].key_id
-
-
-def contents() -> dict[str, bytes]:
-    return {path: vault().read(path, role=None, schema=None) for path in SEALED}
 
 
 def assert_rotated(project: Path, old: str, before: dict[str, bytes]) -> None:
