@@ -6,7 +6,18 @@ import json
 from pathlib import Path
 from typing import Any
 
-STAGES = ("sample", "validate", "encrypt", "split", "debias", "resample", "train", "compress", "evaluate", "deploy")
+STAGES = (
+    "sample",
+    "validate",
+    "encrypt",
+    "split",
+    "debias",
+    "resample",
+    "train",
+    "compress",
+    "evaluate",
+    "deploy",
+)
 
 
 def _read(path: str) -> dict[str, Any]:
@@ -16,7 +27,9 @@ def _read(path: str) -> dict[str, Any]:
 def main() -> None:
     evaluation, compression = _read("reports/evaluation.json"), _read("reports/compress.json")
     unseen = evaluation["unseen"]
-    print(f"| test rows | {evaluation['n_test']:,} (all) | {unseen['n_test']:,} (unseen) |\n| --- | --- | --- |")
+    print(
+        f"| test rows | {evaluation['n_test']:,} (all) | {unseen['n_test']:,} (unseen) |\n| --- | --- | --- |"
+    )
     for name in ("roc_auc", "average_precision", "error_rate", "brier"):
         low, high = evaluation["intervals"].get(name, (None, None))
         interval = "" if low is None else f" ({low:.4f} to {high:.4f})"
