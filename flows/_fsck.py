@@ -104,6 +104,7 @@ class Fsck:
         self.recorded = {path: md5 for files in recorded.values() for path, md5 in files.items()}
         self._current = {output.md5 for output in self.outputs} | set(self.recorded.values())
         self._objects = store.objects()
+        self._right: set[str] = set()
         self._files = [(output, path) for output in self.outputs for path in _files(store.root / output.path)]
         self._bundles = [
             (Registry(registry, home.name), version)
@@ -142,6 +143,7 @@ class Fsck:
             trouble, detail = _explained(error)
         else:
             if right:
+                self._right.add(md5)
                 return None
             trouble = Trouble.SWAPPED if is_sealed else Trouble.DAMAGED
             detail = "Its content is not the one that its name stands for."
@@ -172,7 +174,7 @@ class Fsck:
 
     def _header_of(self, md5: str | None) -> Header | None:
         """Header of the file that a stage wrote, where the cache has it unharmed."""
-        if md5 not in self._objects or md5_of(self._objects[md5]) != md5:
+        if md5 is None or md5 not in self._right:
             return None
         with self._objects[md5].open("rb") as file:
             return read_header(file)[0] if file.peek(len(MAGIC)).startswith(MAGIC) else None

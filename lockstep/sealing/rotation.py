@@ -33,8 +33,9 @@ def reseal(vault: Vault, source: Path, target: Path) -> None:
     Raises
     ------
     SealError
-        `source` cannot be opened; every tag of it is checked. `target` is then as it was.
+        `source` cannot be opened: every tag of it is checked before anything is written.
     """
+    vault.verify(source, role=None, schema=None)
     with vault.reader(source, role=None, schema=None) as reader:
         header = reader.header
         vault.seal_stream(

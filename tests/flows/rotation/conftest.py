@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -71,11 +72,11 @@ def assert_up_to_date(root: Path) -> None:
 
 
 def run_dvc(root: Path, *arguments: str) -> None:
-    """Run DVC as a person does, in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments], cwd=root, capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    """Run a command of DVC, in this process."""
+    from dvc.cli import main
+
+    with contextlib.chdir(root):
+        assert main(list(arguments)) == 0
 
 
 @pytest.fixture(scope="session")
@@ -86,6 +87,7 @@ def after_a_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root.mkdir()
     (home / "remote").mkdir()
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVC_NO_ANALYTICS", "1")
         patch.setenv("LOCKSTEP_KEYRING", str(home / "keys" / "keyring.json"))
         from lockstep.sealing.keyring import set_up_keys
 
@@ -108,6 +110,7 @@ def project(after_a_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     """A copy of that project for one test, which is the working directory; its keyring is the one in use."""
     home = tmp_path / "home"
     shutil.copytree(after_a_run, home)
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
     monkeypatch.setenv("LOCKSTEP_KEYRING", str(home / "keys" / "keyring.json"))
     monkeypatch.chdir(home / "project")
     return home / "project"

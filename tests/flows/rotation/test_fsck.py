@@ -52,7 +52,7 @@ def test_a_rotten_object_is_restored_from_the_workspace(project: Path, lockstep:
     assert_whole(project, lockstep)
 
 
-@pytest.mark.parametrize("link", [os.link, os.symlink, shutil.copyfile])
+@pytest.mark.parametrize("link", [pytest.param(os.link, marks=pytest.mark.slow), os.symlink, shutil.copyfile])
 def test_a_rotten_object_and_its_copy_are_fetched_again(
     project: Path, lockstep: Lockstep, link: Callable[..., object]
 ) -> None:

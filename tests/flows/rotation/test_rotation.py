@@ -66,6 +66,7 @@ def test_it_writes_what_a_run_under_the_new_key_writes(
         assert (other / path).read_bytes() == (project / path).read_bytes()
 
 
+@pytest.mark.slow
 def test_again_and_back_to_an_older_version(project: Path, lockstep: Lockstep) -> None:
     lock, key_id = (project / "dvc.lock").read_bytes(), (project / "lockstep.key-id").read_text()
     before = contents()
@@ -79,7 +80,7 @@ def test_again_and_back_to_an_older_version(project: Path, lockstep: Lockstep) -
     assert_up_to_date(project)
 
 
-@pytest.mark.parametrize("link", ["hardlink", "symlink"])
+@pytest.mark.parametrize("link", [pytest.param("hardlink", marks=pytest.mark.slow), "symlink"])
 def test_links_into_the_cache_stay_links(project: Path, lockstep: Lockstep, link: str) -> None:
     run_dvc(project, "config", "cache.type", link)
     run_dvc(project, "checkout", "-q", "--relink")
@@ -111,6 +112,7 @@ def test_a_stale_stage_stays_stale_and_a_missing_file_missing(project: Path, loc
     assert {key_of(project / path) for path in SEALED} == {vault()._key.id}
 
 
+@pytest.mark.slow
 def test_large_files(project: Path, lockstep: Lockstep) -> None:
     (project / "source.txt").write_bytes(os.urandom(5 << 20))
     run_dvc(project, "repro", "-q")
