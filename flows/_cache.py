@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import logging
@@ -124,6 +125,7 @@ class Store:
         """Copy the content of this hash into the cache, durably, if it is not there."""
         target = self.object(md5)
         if not target.exists():
+            _sweep(target)
             copy(source, target, _READ_ONLY)
 
     def fetch(self, hashes: Sequence[str]) -> bool:
@@ -192,6 +194,7 @@ def replace_by(source: Path, target: Path, old: Path, new: Path) -> None:
 
     Where it is a link to the object `old` of the cache, it becomes one to the object `new`.
     """
+    _sweep(target)
     if not (old.exists() and target.samefile(old)):
         copy(source, target)
         return
@@ -202,6 +205,12 @@ def replace_by(source: Path, target: Path, old: Path, new: Path) -> None:
         link.hardlink_to(new)
     link.replace(target)
     sync_directory(target.parent)
+
+
+def _sweep(target: Path) -> None:
+    """Delete what killed writes of `target` left beside it: in a directory output it would count as a file of it."""
+    for leftover in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
+        leftover.unlink()
 
 
 def copy(source: Path, target: Path, mode: int = 0o644) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from lockstep.errors import KeyringError
@@ -90,13 +91,18 @@ def _change(project: str, change: Callable[[Keyring], Keyring], *, overwrite: bo
     path = keyring_path(project)
     with keyring_lock(path):
         keyring = change(open_keyring(project))
-        with path.open("r+b") as old:
+        # Killed writes may have left the key too, under names of their own.
+        gone = [path, *path.parent.glob(f".{path.name}.*.tmp")] if overwrite else []
+        with ExitStack() as stack:
+            files = [stack.enter_context(each.open("r+b")) for each in gone]
             save_keyring(keyring, path)
-            if overwrite:
-                # Its name is gone, its blocks are not.
-                old.write(bytes(os.fstat(old.fileno()).st_size))
-                old.flush()
-                os.fsync(old.fileno())
+            for file in files:
+                # Its name is gone, or soon will be; its blocks are not.
+                file.write(bytes(os.fstat(file.fileno()).st_size))
+                file.flush()
+                os.fsync(file.fileno())
+        for leftover in gone[1:]:
+            leftover.unlink()
 
 
 def _refuse_variable() -> None:

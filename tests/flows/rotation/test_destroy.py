@@ -95,5 +95,8 @@ def test_the_old_keyrings_blocks_are_overwritten(lockstep: Lockstep, old: str, t
     still_linked = tmp_path / "blocks"
     still_linked.hardlink_to(os.environ[KEYRING_VARIABLE])
     size = still_linked.stat().st_size
+    left_by_a_kill = Path(os.environ[KEYRING_VARIABLE]).with_name(".keyring.json.0123abcd.tmp")
+    left_by_a_kill.write_bytes(keyring_file())
     lockstep("keys", "destroy", old, "--yes")
+    assert not left_by_a_kill.exists()
     assert still_linked.read_bytes() == bytes(size)
