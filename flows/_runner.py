@@ -26,7 +26,7 @@ GRACE_SECONDS = 3.0
 SUPERVISE = Path(__file__).with_name("_supervise.py")
 _STAGE_PROCESS = Path(__file__).with_name("_stage_process.py")
 # Anything else may mean something to a shell.
-_PLAIN = re.compile(r"[\w\s./=:,@%+'\"-]+")
+_PLAIN = re.compile(r"[\w \t./=:,@%+'\"-]+")
 
 
 @dataclass(frozen=True)

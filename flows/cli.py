@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
@@ -26,7 +27,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "serve": ("flows.commands.serving", "serve", "Answer scoring requests with the deployed bundle."),
     "predict": ("flows.commands.serving", "predict", "Score a table with the deployed bundle."),
     "init": ("flows.commands.init", "init", "Set the project up for a table of your own."),
-    "keys": ("flows.commands.sealing", "keys", "Make, show and rotate the keys of the project."),
+    "keys": ("flows.commands.sealing", "keys", "Make, show, rotate and destroy the keys of the project."),
     "fsck": ("flows.commands.fsck", "fsck", "Check every stored file, and repair what was damaged."),
     "seal": ("flows.commands.sealing", "seal", "Encrypt a file."),
     "open": ("flows.commands.sealing", "open_", "Decrypt a file."),
@@ -43,6 +44,13 @@ def main() -> NoReturn:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        if os.environ.get("LOCKSTEP_SHOW_ERRORS") == "1":
+            raise
+        from tasks._stage import explain
+
+        print(f"error: {explain(error)}", file=sys.stderr)
+        sys.exit(LockstepError.exit_code)
     sys.exit(0)
 
 

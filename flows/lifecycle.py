@@ -22,6 +22,7 @@ from flows._locks import RUN, only_one
 from flows._progress import reported
 from flows._runner import Command, LocalRunner, Report, Runner
 from flows._stopping import bury, on_signals, watch_for_cancelling
+from flows.commands._project import finish_rotation
 from lockstep.processes import die_with_parent
 from tasks._stage import explain
 
@@ -51,6 +52,7 @@ async def lifecycle(
         die_with_parent()
     root = Path.cwd()
     try:
+        finish_rotation(root)
         with only_one(
             root / RUN, f"Another run ({{owner}}) works in {root}. Wait for it, or stop it."
         ) as lock:
@@ -67,7 +69,7 @@ async def lifecycle(
 
 
 # They are JSON as they stand, and Prefect would import FastAPI to find that out.
-lifecycle.serialize_parameters = dict  # type: ignore[method-assign]
+lifecycle.serialize_parameters = dict  # type: ignore[method-assign, assignment]
 
 
 async def _until_stopped(pipeline: Pipeline, force: bool, jobs: int) -> State[Any]:

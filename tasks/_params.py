@@ -19,7 +19,9 @@ def key(path: str, **constraints: Any) -> Any:
 class Params(BaseModel):
     """Base of every stage's parameters. No field has a default: each number stands in params.yaml."""
 
-    model_config = ConfigDict(frozen=True, populate_by_name=True, protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, populate_by_name=True, strict=True, allow_inf_nan=False, protected_namespaces=()
+    )
 
     section: ClassVar[str | None] = None
     """Section of params.yaml that no other stage reads; a key in it that this model lacks is an error."""
@@ -34,7 +36,9 @@ class Params(BaseModel):
 class Section(BaseModel):
     """Base of a group of parameters that is read as a whole."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=()
+    )
 
 
 P = TypeVar("P", bound=Params)

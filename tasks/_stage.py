@@ -15,6 +15,8 @@ from typing import Any
 from lockstep.errors import LockstepError, StageFailed, UsageError
 from lockstep.files import write_atomic
 
+_PROJECT = Path(__file__).resolve().parent.parent
+
 MEASURED = Path(".lockstep/measured")
 
 
@@ -73,14 +75,12 @@ def explain(error: BaseException) -> str:
         return str(error)
     if isinstance(error, OSError) and error.errno is not None:
         return f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror)
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    own = [
-        frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename
-    ]
-    where = own[-1] if own else place
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if _PROJECT in Path(frame.filename).parents]
+    where = (own or frames)[-1]
     return (
         f"Unexpected {type(error).__name__} at {Path(where.filename).name}:{where.lineno} ({where.name}). "
-        "Its text is withheld, for it may quote a row. To see it, run the stage's command by hand "
+        "Its text is withheld, for it may quote a row. To see it, run the same command by hand "
         "with LOCKSTEP_SHOW_ERRORS=1."
     )
 

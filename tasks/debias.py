@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 from lockstep.data import columns
 from lockstep.data.expectations import parse_suite, public_categories
 from lockstep.data.labels import binary_labels
+from lockstep.data.splitting import identical
 from lockstep.data.tables import SCHEMA, from_parquet, read_bytes, require, to_parquet
 from lockstep.errors import DataError
 from lockstep.fairness.association import cramers_v
@@ -28,6 +30,7 @@ class DebiasParams(Params):
     target: str = key("data.target")
     positive: str = key("data.positive")
     sensitive: list[str] = key("data.sensitive")
+    split_column: str | None = key("data.split_column")
     min_category_rows: int = key("data.min_category_rows", ge=1)
     drop_sensitive: bool = key("debias.drop_sensitive")
     proxy_threshold: float = key("debias.proxy_threshold", gt=0, le=1)
@@ -52,12 +55,13 @@ def run(parts: Mapping[str, pa.Table], public: Mapping[str, Sequence[str]], para
     -------
     Debiased
         The tables, where each sensitive feature stands under its audit name, and the associations of all
-        features with all sensitive ones (Cramér's V).
+        features with all sensitive ones (Cramér's V). Rows that only a proxy told apart move to ``train`` where
+        they would stand on two sides of a split of Lockstep's own.
 
     Raises
     ------
     DataError
-        A sensitive feature is missing, or no feature is left.
+        A sensitive feature is missing, no feature is left, or too few rows are left apart.
     """
     train = parts["train"]
     require(train, params.sensitive, "data.sensitive")
@@ -74,7 +78,7 @@ def run(parts: Mapping[str, pa.Table], public: Mapping[str, Sequence[str]], para
     ]
     dropped = [*proxies, *(params.sensitive if params.drop_sensitive else [])]
     labels = binary_labels(train, params.target, params.positive)
-    report = {
+    report: dict[str, Any] = {
         "associations": associations,
         "proxies_dropped": proxies,
         "sensitive_dropped": params.sensitive if params.drop_sensitive else [],
@@ -90,9 +94,35 @@ def run(parts: Mapping[str, pa.Table], public: Mapping[str, Sequence[str]], para
         raise DataError(
             f"Every feature counts as a proxy at debias.proxy_threshold {params.proxy_threshold}. Raise it."
         )
-    return Debiased(
-        {name: _without(table, dropped, params.sensitive) for name, table in parts.items()}, report
-    )
+    kept = {name: _without(table, dropped, params.sensitive) for name, table in parts.items()}
+    if proxies:
+        kept, report["rows_moved_to_train"] = _keep_apart(kept, params, proxies)
+    return Debiased(kept, report)
+
+
+def _keep_apart(
+    parts: Mapping[str, pa.Table], params: DebiasParams, proxies: Sequence[str]
+) -> tuple[dict[str, pa.Table], int]:
+    """Keep rows that are identical without the dropped proxies on one side, as `split` did with them."""
+    whole = pa.concat_tables(parts[part].select(parts["train"].column_names) for part in PARTS)
+    names = columns.features(whole.column_names, params.target)
+    groups = identical(whole.select(names).to_pandas(), names)
+    side = np.repeat(PARTS, [len(parts[part]) for part in PARTS])
+    before = side.copy()
+    if params.split_column is None:
+        side[(side == "test") & np.isin(groups, groups[side != "test"])] = "train"
+    side[(side == "validation") & np.isin(groups, groups[side == "train"])] = "train"
+    labels = binary_labels(whole, params.target, params.positive)
+    for part in PARTS:
+        if not 0 < labels[side == part].sum() < np.sum(side == part):
+            raise DataError(
+                f"Without the proxies {list(proxies)} too few rows differ to keep {part} rows of both classes apart "
+                "from the others. Raise debias.proxy_threshold, or bring more features."
+            )
+    kept = {part: whole.filter(pa.array(side == part)) for part in PARTS}
+    seen = np.isin(groups[side == "test"], groups[side != "test"])
+    kept["test"] = kept["test"].append_column(columns.SEEN, pa.array(seen))
+    return kept, int(np.sum(side != before))
 
 
 def _without(table: pa.Table, dropped: Sequence[str], sensitive: Sequence[str]) -> pa.Table:

@@ -144,7 +144,16 @@ def run(
 
 def _require_thresholds(params: EvaluateParams) -> None:
     for name in ("demographic_parity_difference", "equalized_odds_difference"):
-        absent = sorted(set(params.sensitive) - set(getattr(params.gates, name)))
+        thresholds = set(getattr(params.gates, name))
+        absent, unknown = (
+            sorted(set(params.sensitive) - thresholds),
+            sorted(thresholds - set(params.sensitive)),
+        )
+        if unknown:
+            raise ParameterError(
+                f"evaluate.gates.{name} has thresholds for {unknown}, which data.sensitive does not name. "
+                "Name them there, or remove the thresholds."
+            )
         if absent:
             raise ParameterError(
                 f"evaluate.gates.{name} has no threshold for the sensitive features {absent}. Add them to params.yaml."

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from lockstep.data.columns import SEEN
 from lockstep.data.labels import binary_labels
 from lockstep.data.splitting import Mask, hold_out, identical
 from lockstep.data.tables import SCHEMA, from_parquet, require, to_parquet
-from lockstep.errors import DataError
+from lockstep.errors import DataError, ParameterError
 from lockstep.sealing.vault import open_vault
 from tasks._params import Params, key, load_params
 from tasks._stage import arguments, command, measured, write_report
@@ -57,6 +56,7 @@ def run(source: pa.Table, params: SplitParams) -> Split:
     DataError
         A column is missing, a label is unknown or missing, or a class is too small to be split.
     """
+    _refuse_double_roles(params)
     labels = binary_labels(source, params.target, params.positive)
     require(source, params.sensitive, "data.sensitive")
     require(source, params.not_features, "data.not_features")
@@ -85,8 +85,8 @@ def run(source: pa.Table, params: SplitParams) -> Split:
         "validation": _counts(labels[validation]),
         "test": _counts(labels[test]),
         "test_rows_also_in_train": {
-            "identical_in_all_features": _overlap(with_sensitive, test),
-            "identical_but_for_sensitive_features": _overlap(groups, test),
+            "identical_in_all_features": _overlap(np.isin(with_sensitive[test], with_sensitive[~test])),
+            "identical_but_for_sensitive_features": _overlap(seen),
         },
     }
     return Split(
@@ -95,6 +95,16 @@ def run(source: pa.Table, params: SplitParams) -> Split:
         table.filter(pa.array(test)).append_column(SEEN, pa.array(seen)),
         report,
     )
+
+
+def _refuse_double_roles(params: SplitParams) -> None:
+    roles = [params.target, *params.sensitive, *params.not_features, params.split_column]
+    twice = sorted({name for name in roles if name is not None and roles.count(name) > 1})
+    if twice:
+        raise ParameterError(
+            f"{twice} stand more than once among data.target, data.sensitive, data.not_features and data.split_column. "
+            "A column has one role."
+        )
 
 
 def _own_test(source: pa.Table, split_column: str) -> Mask:
@@ -116,8 +126,7 @@ def _counts(labels: Mask) -> dict[str, Any]:
     }
 
 
-def _overlap(groups: npt.NDArray[np.int64], test: Mask) -> dict[str, Any]:
-    seen = np.isin(groups[test], groups[~test])
+def _overlap(seen: Mask) -> dict[str, Any]:
     return {"n_rows": int(seen.sum()), "share": round(float(seen.mean()), 6)}
 
 

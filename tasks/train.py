@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from pydantic import Field
 
-from lockstep.data.columns import WEIGHT, features
+from lockstep.data.columns import MADE, WEIGHT, features
 from lockstep.data.encoding import Encoder
-from lockstep.data.labels import binary_labels, refuse_made_rows
+from lockstep.data.labels import binary_labels, flag, refuse_made_rows
 from lockstep.data.tables import SCHEMA, from_parquet, raw_columns
 from lockstep.files import write_atomic
 from lockstep.models import saving
@@ -36,7 +37,7 @@ class TrainParams(Params):
     weight_decay: float = key("train.weight_decay", ge=0)
     l2: float = key("train.l2", ge=0)
     clip_norm: float = key("train.clip_norm", gt=0)
-    hidden: list[int] = key("train.hidden", min_length=1)
+    hidden: list[Annotated[int, Field(ge=1)]] = key("train.hidden", min_length=1)
     batch_normalization: bool = key("train.batch_normalization")
     dropout: float = key("train.dropout", ge=0, lt=1)
     embedding_dim: int = key("train.embedding_dim", ge=1)
@@ -64,8 +65,10 @@ def run(train_rows: pa.Table, validation: pa.Table, params: TrainParams) -> Trai
     """
     refuse_made_rows(validation, "validation")
     names = features(train_rows.column_names, params.target)
+    # Of real rows alone: a repeated row would make one person's value look shared.
+    real = train_rows.filter(pa.array(~flag(train_rows, MADE)))
+    encoder = Encoder.fit(raw_columns(real, names), params.bins, params.min_value_rows)
     raw = raw_columns(train_rows, names)
-    encoder = Encoder.fit(raw, params.bins, params.min_value_rows)
     data = Data(
         encoder.encode(raw),
         binary_labels(train_rows, params.target, params.positive),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import shlex
 from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +14,7 @@ import typer
 from lockstep.errors import UsageError
 
 _DEMO_STAGE = "sample"
+_READERS = ("validate", "encrypt")
 _GATES_COMMENT = "absolute; set them before you look at a result"
 
 
@@ -23,6 +25,7 @@ def init(
     positive: Annotated[
         str | None, typer.Option(help="Label of the positive class; else the rarer one.")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write the files of a project anew.")] = False,
 ) -> None:
     """Make this clone the project of your own table: params.yaml, expectation suite, dvc.yaml, key."""
     from lockstep.data.profile import profile, to_json
@@ -39,7 +42,12 @@ def init(
         source, target, positive, [name.strip() for name in sensitive.split(",") if name.strip()]
     )
     params = _load(Path("params.yaml"))
-    fresh = not params.get("data") or _DEMO_STAGE in params
+    fresh = _DEMO_STAGE in params
+    if not fresh and not force:
+        raise UsageError(
+            f"This is the project {params['project']!r} already; a second `lockstep init` writes its suite, gates and "
+            "approvals anew. Commit them and say --force."
+        )
     project = f"{_slug(table.stem)}-{secrets.token_hex(4)}" if fresh else str(params["project"])
     suite = to_json(profile(source, target, params["data"]["min_category_rows"]), project)
     # Everything is computed before the first file is written: an error leaves the clone as it was.
@@ -70,7 +78,12 @@ def _yaml() -> Any:
     yaml.preserve_quotes = True
     yaml.width = 110
     yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.representer.add_representer(type(None), _null)
     return yaml
+
+
+def _null(representer: Any, value: None) -> Any:
+    return representer.represent_scalar("tag:yaml.org,2002:null", "null")
 
 
 def _load(path: Path) -> Any:
@@ -108,12 +121,14 @@ def _params(params: Any, roles: Any, project: str, name: str) -> bytes:
     data.yaml_add_eol_comment("keys, constants, dates, and what the model may not learn from", "not_features")
     data.yaml_add_eol_comment("a column of 'train' and 'test'; null: Lockstep splits", "split_column")
     data.yaml_add_eol_comment("a category shared by fewer rows is a person's value", "min_category_rows")
-    data.yaml_set_comment_before_after_key("split_column", after="\n")
     params["data"] = data
     params["train"].update(training_size(roles.n_rows))
-    gates = CommentedMap(default_gates(roles.n_rows, roles.n_positive, roles.sensitive))
-    gates.yaml_set_start_comment(_GATES_COMMENT, indent=4)
-    params["evaluate"]["gates"] = gates
+    evaluate = params["evaluate"]
+    # The comments on the gates give reasons that hold for the table before.
+    evaluate.pop("gates")
+    evaluate.ca.items.pop("gates", None)
+    evaluate["gates"] = CommentedMap(default_gates(roles.n_rows, roles.n_positive, roles.sensitive))
+    evaluate.yaml_set_comment_before_after_key("gates", before=_GATES_COMMENT, indent=2)
     params["deploy"]["name"] = name
     return _dump(params)
 
@@ -121,17 +136,13 @@ def _params(params: Any, roles: Any, project: str, name: str) -> bytes:
 def _graph(graph: Any, table: Path) -> bytes:
     stages = graph["stages"]
     stages.pop(_DEMO_STAGE, None)
-    old = str(next(dep for dep in stages["validate"]["deps"] if str(dep).endswith((".parquet", ".csv"))))
-    for stage in stages.values():
-        stage["cmd"] = str(stage["cmd"]).replace(f"--source {old} ", f"--source {_quoted(table)} ")
+    for name in _READERS:
+        stage = stages[name]
+        words = shlex.split(str(stage["cmd"]))
+        old = words[words.index("--source") + 1]
+        stage["cmd"] = shlex.join(str(table) if word == old else word for word in words)
         stage["deps"] = [str(table) if str(dep) == old else dep for dep in stage["deps"]]
     return _dump(graph)
-
-
-def _quoted(table: Path) -> str:
-    import shlex
-
-    return shlex.quote(str(table))
 
 
 def _print(roles: Any, project: str, keys: Any, written: list[str]) -> None:

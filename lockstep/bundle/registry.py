@@ -190,6 +190,6 @@ class Registry:
 def _nothing_deployed(root: Path, name: str | None = None) -> str:
     what = "No model" if name is None else f"No model {name!r}"
     return (
-        f"{what} is deployed in the registry {root.absolute()}. Run `lockstep run` first, or name another "
-        f"registry with --registry or {REGISTRY_VARIABLE}."
+        f"{what} is deployed in the registry {root.absolute()}. Run `lockstep run`, or `lockstep deploy` "
+        f"where that has nothing to do, or name another registry with --registry or {REGISTRY_VARIABLE}."
     )

@@ -25,11 +25,6 @@ def audit(column: str) -> str:
     return _AUDIT + column
 
 
-def audited(columns: Iterable[str]) -> list[str]:
-    """Sensitive features that travel along in `columns`, by their source names."""
-    return [name.removeprefix(_AUDIT) for name in columns if name.startswith(_AUDIT)]
-
-
 def features(columns: Iterable[str], target: str) -> list[str]:
     """Names in `columns` that a model may see, in their order."""
     return [name for name in columns if name != target and not name.startswith(_OWN)]

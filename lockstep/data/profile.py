@@ -61,7 +61,10 @@ def to_json(suite: Sequence[Mapping[str, Any]], name: str) -> bytes:
 
 
 def round_outward(low: float, high: float) -> tuple[float, float]:
-    """Bounds of one significant digit that hold [low, high]: an extreme is somebody's value, its magnitude is not."""
+    """Bounds of one significant digit outside [low, high]: an extreme is somebody's value, its magnitude is not.
+
+    Zero stays: it is an amount that many rows share, or none.
+    """
     return _round(low, math.floor), _round(high, math.ceil)
 
 
@@ -70,6 +73,8 @@ def _round(value: float, towards: Any) -> float:
         return 0
     unit = 10.0 ** math.floor(math.log10(abs(value)))
     rounded = towards(value / unit) * unit
+    if rounded == value:
+        rounded += unit if towards is math.ceil else -unit
     return int(rounded) if unit >= 1 else round(rounded, 12)
 
 
@@ -117,7 +122,7 @@ def _categories(name: str, column: pa.ChunkedArray, min_rows: int) -> list[dict[
 
 def _range(name: str, column: pa.ChunkedArray) -> list[dict[str, Any]]:
     extremes = pc.min_max(column).as_py()
-    if extremes["min"] is None:
+    if extremes["min"] is None or not all(math.isfinite(value) for value in extremes.values()):
         return []
     low, high = round_outward(extremes["min"], extremes["max"])
     return [_expect("expect_column_values_to_be_between", column=name, min_value=low, max_value=high)]

@@ -30,8 +30,8 @@ def from_parquet(content: bytes) -> pa.Table:
     """Inverse of `to_parquet`; raises DataError on another format."""
     try:
         return pq.read_table(pa.BufferReader(content))
-    except pa.ArrowInvalid:
-        raise DataError("This is no Parquet file.") from None
+    except (pa.ArrowException, OSError):
+        raise DataError("This is no Parquet file, or a damaged one.") from None
 
 
 def parse_source(content: bytes, name: str, text: Sequence[str] = ()) -> pa.Table:
@@ -144,7 +144,7 @@ def _parse_csv(content: bytes, name: str, text: Sequence[str]) -> pa.Table:
                 null_values=["", "?"],
             ),
         )
-    except pa.ArrowInvalid:
+    except (pa.ArrowException, UnicodeDecodeError):
         # The parser's own words quote the row.
         raise DataError(
             f"{name} is no CSV table: it needs a header, commas, UTF-8 and as many fields in each row."

@@ -64,19 +64,29 @@ def difference_intervals(table: Sequence[Mapping[str, Any]], samples: int, seed:
     negatives = rows - positives
     hits = rng.binomial(positives, [g["true_positive_rate"] for g in table], (samples, len(table)))
     alarms = rng.binomial(negatives, [g["false_positive_rate"] for g in table], (samples, len(table)))
-    selection, hit_rate, alarm_rate = (
-        (hits + alarms) / rows,
-        hits / np.maximum(positives, 1),
-        alarms / np.maximum(negatives, 1),
-    )
+    selection = [(hits + alarms) / rows]
+    errors = [hits / np.maximum(positives, 1), alarms / np.maximum(negatives, 1)]
+    observed = [
+        [g[f"{kind}_rate"] for g in table] for kind in ("selection", "true_positive", "false_positive")
+    ]
     return {
-        "demographic_parity_difference": _interval(_spread(selection)),
-        "equalized_odds_difference": _interval(np.maximum(_spread(hit_rate), _spread(alarm_rate))),
+        "demographic_parity_difference": _gap_interval(observed[:1], selection),
+        "equalized_odds_difference": _gap_interval(observed[1:], errors),
     }
 
 
-def _spread(rates: Floats) -> Floats:
-    return np.ptp(rates, axis=1)
+def _gap_interval(observed: Sequence[Sequence[float]], draws: Sequence[Floats]) -> Interval:
+    """Interval of the largest gap between two groups in one of several rates.
+
+    It is that of the two groups that are furthest apart in the observed rows: the largest gap of each draw is never
+    negative, so its percentiles would lie above a gap of nothing.
+    """
+    widest = int(np.argmax([np.ptp(rates) for rates in observed]))
+    rates = list(observed[widest])
+    # Of equal groups the two ends differ: a group has no gap to itself.
+    high, low = int(np.argmax(rates)), len(rates) - 1 - int(np.argmin(rates[::-1]))
+    bounds = _interval(draws[widest][:, high] - draws[widest][:, low])
+    return max(0.0, bounds[0]), max(0.0, bounds[1])
 
 
 def _interval(draws: npt.NDArray[np.float64]) -> Interval:

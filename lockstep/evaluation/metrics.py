@@ -69,18 +69,20 @@ def choose_threshold(
     order = np.argsort(-probability, kind="stable")
     ranked, hits = probability[order], labels[order]
     # A threshold lies between different probabilities only: equal ones are decided alike.
-    last = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
-    true_positives = np.cumsum(hits)[last].astype(np.float64)
-    false_positives = last + 1 - true_positives
+    chosen = np.concatenate(([0], np.flatnonzero(np.diff(ranked)) + 1, [len(ranked)]))
+    true_positives = np.concatenate(([0.0], np.cumsum(hits)))[chosen]
+    false_positives = chosen - true_positives
     false_negatives = hits.sum() - true_positives
     value = {
         "f1": 2 * true_positives / (2 * true_positives + false_positives + false_negatives),
         "accuracy": -(false_positives + false_negatives),
         "cost": -(false_positives + false_negative_cost * false_negatives),
     }[purpose]
-    best = int(np.argmax(value))
-    below = ranked[last[best] + 1] if last[best] + 1 < len(ranked) else 0.0
-    return float((ranked[last[best]] + below) / 2)
+    best = chosen[int(np.argmax(value))]
+    # Nothing chosen: a threshold that no probability reaches.
+    lowest = ranked[best - 1] if best else 2 - ranked[0]
+    highest_below = ranked[best] if best < len(ranked) else 0.0
+    return float((lowest + highest_below) / 2)
 
 
 def curves(labels: Labels, probability: Floats, points: int) -> dict[str, list[dict[str, float]]]:

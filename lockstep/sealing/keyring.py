@@ -154,8 +154,8 @@ def open_keyring(project: str) -> Keyring:
         return _read(path)
     except FileNotFoundError:
         raise KeyringError(
-            f"The keyring {path} does not exist. Make one with `lockstep keys new`, or take your team's over "
-            "with `lockstep keys import FILE`."
+            f"The keyring {path} does not exist. Take over your team's, or your backup, with "
+            "`lockstep keys import FILE`; a project without sealed files yet makes one with `lockstep keys new`."
         ) from None
 
 

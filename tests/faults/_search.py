@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import io
+import json
 import struct
 import zlib
 from collections.abc import Iterator
@@ -23,12 +24,14 @@ def encodings(text: str = "", number: float | None = None, run: tuple[float, ...
         found["utf-8"] = words.encode()
         found["utf-16-le"] = words.encode("utf-16-le")
         found["utf-16-be"] = words.encode("utf-16-be")
+        found["json"] = json.dumps(words)[1:-1].encode()
         found["hex"] = words.encode().hex().encode()
         for shift in range(3):
             # Whole groups of three bytes: the rest of the base64 text depends on what stands around it.
             data = b"\0" * shift + words.encode()
             found[f"base64+{shift}"] = base64.b64encode(data[3 if shift else 0 : len(data) // 3 * 3])
     if number is not None:
+        found["with separators"] = f"{number:,}".encode()
         for order in "<>":
             found[f"float64{order}"] = struct.pack(f"{order}d", number)
             if number == int(number):

@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from lockstep.data import census
+from tasks._stage import to_json
 from tests.conftest import copy_project
 from tests.faults._search import encodings, leaks
 
@@ -139,6 +140,12 @@ def test_the_search_finds_a_canary_where_there_is_one(workspace: Workspace) -> N
         "a number",
         "a weight",
     }
+
+
+def test_the_search_finds_a_canary_in_a_report(tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_bytes(to_json({"category": CITY, "said": f"{NUMBER:,}"}))
+    found = leaks([tmp_path], PLANTED, set())
+    assert {line.split(": ")[1].split(" as ")[0] for line in found} == {"an unlisted category", "a number"}
 
 
 def test_the_flow_leaves_no_canary(workspace: Workspace) -> None:

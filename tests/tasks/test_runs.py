@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from lockstep.data import columns
-from lockstep.errors import DataError, ExpectationsFailed, ParameterError
+from lockstep.errors import DataError, ExpectationsFailed, LockstepError, ParameterError
 from tasks import debias, encrypt, evaluate, resample, sample, split, validate
 
 RNG = np.random.default_rng(0)
@@ -19,7 +19,7 @@ SOURCE = pa.table(
     {
         "height": np.round(RNG.normal(np.where(SEX == "m", 180, 165), 4)),
         "word": RNG.choice(list("abcdefgh"), SIZE),
-        "score": RNG.integers(0, 40, SIZE),
+        "score": RNG.integers(0, 150, SIZE),
         "sex": SEX,
         "weight": RNG.random(SIZE),
         "y": np.where(RNG.random(SIZE) < 0.1, "yes", "no"),
@@ -51,10 +51,10 @@ def test_sample_keeps_a_share_of_each_file_spread_evenly() -> None:
 
 
 def test_validate_reports_without_values_and_stops_with_a_table() -> None:
-    suite = [{"type": "expect_column_values_to_be_between", "kwargs": {"column": "score", "max_value": 39}}]
+    suite = [{"type": "expect_column_values_to_be_between", "kwargs": {"column": "score", "max_value": 149}}]
     report = validate.run(SOURCE, suite, validate.ValidateParams(target="y"))
     assert (report["n_rows"], report["n_failed"]) == (SIZE, 0)
-    suite[0]["kwargs"]["max_value"] = 19
+    suite[0]["kwargs"]["max_value"] = 74
     with pytest.raises(
         ExpectationsFailed, match=r"1 of 1 .*\n  column .*\n  score +expect_column_values_to_be_between"
     ):
@@ -110,11 +110,13 @@ def test_split_keeps_the_sources_own_test_rows_and_counts_the_overlap() -> None:
         ({"not_features": ["zip"]}, r"data\.not_features names \['zip'\]"),
         ({"split_column": "word"}, "must hold 'train' and 'test'"),
         ({"positive": "maybe"}, "never holds"),
+        ({"sensitive": ["sex", "sex"]}, r"\['sex'\] stand more than once"),
+        ({"not_features": ["y"]}, r"\['y'\] stand more than once"),
         ({"not_features": ["height", "word", "score", "weight"]}, "No feature is left"),
     ],
 )
 def test_split_names_what_is_wrong(update: dict[str, object], words: str) -> None:
-    with pytest.raises(DataError, match=words):
+    with pytest.raises(LockstepError, match=words):
         split.run(SOURCE, SPLIT.model_copy(update=update))
 
 
@@ -129,6 +131,7 @@ DEBIAS = debias.DebiasParams(
     positive="yes",
     sensitive=["sex"],
     min_category_rows=5,
+    split_column=None,
     drop_sensitive=True,
     proxy_threshold=0.5,
 )
@@ -140,8 +143,38 @@ def test_debias_drops_proxies_and_keeps_the_sensitive_feature_for_the_audit() ->
     assert set(result.report["associations"]) == {"height", "word", "score"}
     for table in result.parts.values():
         assert columns.features(table.column_names, "y") == ["word", "score"]
-        assert columns.audited(table.column_names) == ["sex"]
+        assert columns.audit("sex") in table.column_names
     assert set(result.report["labels_by_group"]["sex"]["groups"]) == {"f", "m"}
+
+
+def features_of(table: pa.Table) -> set[tuple[object, ...]]:
+    return set(map(tuple, table.select(["word", "score"]).to_pandas().to_numpy().tolist()))
+
+
+@pytest.mark.parametrize("split_column", [None, "part"])
+def test_rows_that_only_a_proxy_told_apart_do_not_stand_on_two_sides(split_column: str | None) -> None:
+    tables = parts()
+    assert features_of(tables["train"]) & features_of(tables["validation"])
+    result = debias.run(tables, {}, DEBIAS.model_copy(update={"split_column": split_column}))
+    after = result.parts
+    assert not features_of(after["train"]) & features_of(after["validation"])
+    assert result.report["rows_moved_to_train"] > 0
+    assert sum(map(len, after.values())) == SIZE
+    seen = np.array(after["test"][columns.SEEN].to_pylist())
+    if split_column is None:
+        assert not (features_of(after["train"]) | features_of(after["validation"])) & features_of(
+            after["test"]
+        )
+        assert not seen.any()
+    else:
+        assert len(after["test"]) == len(tables["test"])
+        assert seen.mean() > 0.5
+
+
+def test_debias_refuses_when_too_few_rows_are_left_apart() -> None:
+    coarse = {n: t.select(["height", "word", "sex", "y"]) for n, t in parts().items()}
+    with pytest.raises(DataError, match=r"Without the proxies \['height'\] too few rows differ"):
+        debias.run(coarse, {}, DEBIAS)
 
 
 def test_debias_measures_on_train_alone() -> None:

@@ -100,6 +100,7 @@ def test_a_key_is_expected_to_stay_unique() -> None:
 def test_extremes_are_rounded_outward() -> None:
     assert round_outward(-1234, 99_999) == (-2000, 100_000)
     assert round_outward(0, 0.034) == (0, 0.04)
+    assert round_outward(20, 90) == (10, 100)
 
 
 def test_a_suite_is_written_an_expectation_a_block() -> None:

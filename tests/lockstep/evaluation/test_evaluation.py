@@ -58,6 +58,13 @@ def test_no_other_threshold_serves_better(purpose: str) -> None:
     assert value(chosen) >= max(value(t) for t in np.linspace(0.005, 0.995, 100)) - 1e-12
 
 
+def test_choosing_nobody_is_an_answer_too() -> None:
+    labels, probability = np.array([False, False, True]), np.array([0.9, 0.5, 0.1])
+    for purpose in ("accuracy", "cost"):
+        assert not (probability >= choose_threshold(labels, probability, purpose, 1.0)).any()
+    assert choose_threshold(np.array([True, True]), np.array([0.3, 0.2]), "accuracy", 1.0) <= 0.2
+
+
 def test_curves_run_from_corner_to_corner() -> None:
     drawn = curves(LABELS, PROBABILITY, 50)
     assert drawn["roc"][0] == {"false_positive_rate": 0.0, "true_positive_rate": 0.0}
@@ -66,10 +73,26 @@ def test_curves_run_from_corner_to_corner() -> None:
     assert len(drawn["pr"]) <= 51
 
 
+def _group(rows: int, positives: int, selected: float, hit: float, alarmed: float) -> dict[str, float]:
+    return {
+        "n_rows": rows,
+        "n_positive": positives,
+        "selection_rate": selected,
+        "true_positive_rate": hit,
+        "false_positive_rate": alarmed,
+    }
+
+
+def test_a_gap_of_nothing_lies_in_its_interval() -> None:
+    group = _group(500, 50, 0.1, 0.6, 0.05)
+    for low, high in difference_intervals([group, group, group], 500, 1).values():
+        assert low == 0.0 < high
+
+
 def test_group_differences_hold_the_figure() -> None:
     groups = [
-        {"n_rows": 4000, "n_positive": 400, "true_positive_rate": 0.7, "false_positive_rate": 0.05},
-        {"n_rows": 3000, "n_positive": 200, "true_positive_rate": 0.5, "false_positive_rate": 0.04},
+        _group(4000, 400, 0.115, 0.7, 0.05),
+        _group(3000, 200, 0.07, 0.5, 0.04),
     ]
     low, high = difference_intervals(groups, 500, 1)["equalized_odds_difference"]
     assert low < 0.2 < high
