@@ -38,7 +38,7 @@ class Lock:
 
 
 @contextmanager
-def only_one(path: Path, busy: str) -> Iterator[Lock]:
+def only_one(path: Path, busy: str, *, keep: bool = False) -> Iterator[Lock]:
     """Hold the lock at `path`.
 
     Parameters
@@ -47,6 +47,8 @@ def only_one(path: Path, busy: str) -> Iterator[Lock]:
         A file in an existing directory or in one that can be made.
     busy
         What to say where another process holds it; ``{owner}`` stands for that process.
+    keep
+        Let the holder after this one find what an earlier one left.
 
     Raises
     ------
@@ -62,9 +64,12 @@ def only_one(path: Path, busy: str) -> Iterator[Lock]:
             owner, _ = _read(descriptor)
             raise LockstepError(busy.format(owner=f"process {owner}")) from None
         lock = Lock(descriptor, _read(descriptor)[1])
-        lock.leave("")
+        left = lock.left if keep else ""
+        lock.leave(left)
         yield lock
         lock._write("")
+        if left:
+            lock.leave(left)
     finally:
         os.close(descriptor)
 

@@ -123,8 +123,8 @@ def finish(root: Path) -> Plan:
 def _exclusive(root: Path) -> Iterator[Store]:
     store = Store(root)
     try:
-        busy = "The pipeline runs (process {owner}). Rotate when it has ended."
-        with only_one(root / RUN, busy), store.locked("lockstep keys rotate"):
+        busy = "The pipeline runs ({owner}). Rotate when it has ended."
+        with only_one(root / RUN, busy, keep=True), store.locked("lockstep keys rotate"):
             yield store
     finally:
         store.close()

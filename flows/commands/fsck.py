@@ -35,9 +35,9 @@ def fsck(
 
     root = project_root()
     store, console = Store(root), Console()
-    busy = "The pipeline runs (process {owner}). Check when it has ended."
+    busy = "The pipeline runs ({owner}). Check when it has ended."
     try:
-        with only_one(root / RUN, busy), store.locked("lockstep fsck"):
+        with only_one(root / RUN, busy, keep=True), store.locked("lockstep fsck"):
             check = Fsck(store, open_vault(project_of(params), None), registry_root(root / "registry"))
             with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
                 task = progress.add_task("checking", total=check.total)

@@ -57,7 +57,8 @@ def destroy(
     _refuse_key_in_use(root, key_id, keyring.active, activate)
     store = Store(root)
     try:
-        with only_one(root / RUN, "The pipeline runs (process {owner}). Destroy when it has ended."):
+        busy = "The pipeline runs ({owner}). Destroy when it has ended."
+        with only_one(root / RUN, busy, keep=True):
             what = cost(store, registry_root(root / "registry"), key_id)
             typer.echo(f"With key {key_id} of {keyring.source} these become unreadable, for good:")
             for line in what.lines():

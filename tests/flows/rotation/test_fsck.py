@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from flows._locks import RUN, only_one
 from lockstep.errors import LockstepError, SealDamaged
 from lockstep.sealing.keyring import Keyring, save_keyring
 from lockstep.sealing.vault import Vault
@@ -166,7 +167,14 @@ def test_a_rotten_dependency_names_the_file_and_the_remedy(project: Path) -> Non
 
 
 def test_it_does_not_disturb_a_run(project: Path, lockstep: Lockstep) -> None:
-    from flows._locks import RUN, only_one
-
-    with only_one(project / RUN, ""), pytest.raises(LockstepError, match="process"):
+    with only_one(project / RUN, ""), pytest.raises(LockstepError, match=r"\(process \d+\)"):
         lockstep("fsck")
+
+
+def test_what_a_killed_run_left_stays_for_the_next(project: Path, lockstep: Lockstep) -> None:
+    (project / RUN).parent.mkdir(exist_ok=True)
+    (project / RUN).write_text("123 a-flow-run\n")
+    lockstep("fsck")
+    lockstep("keys", "rotate")
+    with only_one(project / RUN, "") as lock:
+        assert lock.left == "a-flow-run"
