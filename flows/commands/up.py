@@ -25,7 +25,7 @@ from lockstep.errors import LockstepError, UsageError
 
 _LOG = Path(".lockstep/prefect-server.log")
 _START_SECONDS = 120.0
-_STOP_SECONDS = 10.0
+_STOP_SECONDS = 5.0
 _QUERY_SECONDS = 2
 
 

@@ -151,7 +151,7 @@ def _task_runs(server: str, state: Any) -> list[dict[str, Any]]:
     # Task runs reach the server's database by way of its event queue.
     for _ in range(100):
         runs = httpx.post(f"{server}/task_runs/filter", json=body).json()
-        if runs and all(run["state"]["type"] not in ("PENDING", "RUNNING") for run in runs):
+        if runs and all(run["state"] and run["state"]["type"] not in ("PENDING", "RUNNING") for run in runs):
             return runs
         time.sleep(0.1)
     return runs

@@ -193,7 +193,7 @@ def test_states_and_quiet_second_run(repository: Any, flow: Any, server: str) ->
 
 def test_parallel_is_the_same_and_quicker(repository: Any, flow: Any) -> None:
     stages = {
-        f"s{i}": {"cmd": f"sleep 1; cp source.txt s{i}.txt", "deps": ["source.txt"], "outs": [f"s{i}.txt"]}
+        f"s{i}": {"cmd": f"sleep 2; cp source.txt s{i}.txt", "deps": ["source.txt"], "outs": [f"s{i}.txt"]}
         for i in range(4)
     }
     stages["last"] = {"cmd": "cat s?.txt > all", "deps": [f"s{i}.txt" for i in range(4)], "outs": ["all"]}
@@ -201,7 +201,7 @@ def test_parallel_is_the_same_and_quicker(repository: Any, flow: Any) -> None:
     ours, theirs = repository("ours", **files), repository("theirs", **files)
     started = time.monotonic()
     state = flow(ours, jobs=4)
-    assert time.monotonic() - started < 3.5
+    assert time.monotonic() - started < 6
     assert state.is_completed(), state.message
     repro(theirs)
     assert yaml.safe_load((ours / "dvc.lock").read_text()) == yaml.safe_load(
