@@ -288,7 +288,9 @@ def _explained(error: Exception) -> tuple[Trouble, str]:
     trouble = next(
         (trouble for kind, trouble in _TROUBLE.items() if isinstance(error, kind)), Trouble.DAMAGED
     )
-    return trouble, str(error)
+    # The format's own words where there are some: file and remedy have columns of their own.
+    inner = error.__context__ if type(error.__context__) is type(error) else error
+    return trouble, str(inner)
 
 
 def _files(path: Path) -> list[Path]:
