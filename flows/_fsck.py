@@ -34,7 +34,7 @@ class Trouble(Enum):
     """What is wrong with a file."""
 
     DAMAGED = "damaged"
-    SWAPPED = "another file's place"
+    SWAPPED = "in another file's place"
     UNSEALED = "not sealed"
     UNSUPPORTED = "of a later version"
     KEY_MISSING = "its key is missing"
@@ -146,7 +146,7 @@ class Fsck:
                 self._right.add(md5)
                 return None
             trouble = Trouble.SWAPPED if is_sealed else Trouble.DAMAGED
-            detail = "Its content is not the one that its name stands for."
+            detail = "its content is not the one that its name stands for"
         return Finding(path, trouble, detail, md5 in self._current, md5)
 
     def _check_workspace(self, step: Step) -> Iterator[Finding]:

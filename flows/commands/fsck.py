@@ -67,5 +67,5 @@ def _table(results: list[Result], root: Path) -> object:
     for result in results:
         finding = result.finding
         path = finding.path.relative_to(root) if finding.path.is_relative_to(root) else finding.path
-        table.add_row(str(path), f"{finding.trouble.value}. {finding.detail}", result.outcome)
+        table.add_row(str(path), f"{finding.trouble.value}: {finding.detail}", result.outcome)
     return table
