@@ -212,6 +212,8 @@ def _value_codes(values: Floats, vocabulary: Floats) -> npt.NDArray[np.int_]:
 
 
 def _piecewise_linear(values: Floats, lows: Floats, spans: Floats) -> Floats:
-    parts = (values[:, None] - lows) / spans
+    # Far outside a narrow bin the quotient is infinite, and then 0 or 1 like any other.
+    with np.errstate(over="ignore"):
+        parts = (values[:, None] - lows) / spans
     # fmax takes 0 where the value is missing (NaN).
     return np.fmin(np.fmax(parts, 0.0), 1.0)

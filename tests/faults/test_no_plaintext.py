@@ -203,7 +203,8 @@ def test_an_exception_that_quotes_a_row_leaves_no_canary(workspace: Workspace, d
     assert workspace.leaks() == []
 
 
-@pytest.mark.parametrize("door", ["flow", pytest.param("repro", marks=pytest.mark.faults)])
+@pytest.mark.faults
+@pytest.mark.parametrize("door", ["flow", "repro"])
 def test_a_killed_stage_leaves_no_canary(workspace: Workspace, door: str) -> None:
     workspace.parameter("train", epochs=500, patience=500, seed={"flow": 1, "repro": 2}[door])
     log = workspace.logs / f"killed-{door}.log"

@@ -93,6 +93,11 @@ def test_another_format_is_refused() -> None:
         Encoder.from_json(b'{"format": "lockstep-encoder", "version": 99, "columns": []}')
 
 
+def test_a_bin_of_hardly_any_width_is_no_overflow() -> None:
+    encoder = Encoder.fit({"x": np.array([0.0, 2.0, 6.6e-309])}, bins=2, min_value_rows=5)
+    assert encoder.encode({"x": np.array([2.0, -1.0])}).numeric.tolist() == [[1.0, 1.0], [0.0, 0.0]]
+
+
 CELLS = st.one_of(st.none(), st.floats(allow_nan=True, allow_infinity=True), st.floats(-5, 5).map(round))
 
 
