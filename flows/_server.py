@@ -44,6 +44,7 @@ def quiet(root: Path) -> None:
     os.environ["DO_NOT_TRACK"] = "1"
     defaults = {
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+        "PREFECT_INTERNAL_LOGGING_LEVEL": "CRITICAL",
         "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
         "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
         # The first start on a machine makes the database and compiles Prefect: 20 s are too few on a busy one.

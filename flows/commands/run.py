@@ -45,6 +45,8 @@ def run(
 
 
 def _run_flow(stages: list[str] | None, force: bool, jobs: int) -> None:
+    import httpx
+
     from flows.lifecycle import lifecycle
 
     async def go() -> Any:
@@ -52,6 +54,11 @@ def _run_flow(stages: list[str] | None, force: bool, jobs: int) -> None:
 
     try:
         state = asyncio.run(go())
+    except httpx.TransportError:
+        raise LockstepError(
+            "The Prefect server cannot be reached any more, so it does not know how this run ended. "
+            "What ended is recorded in dvc.lock; run again for the rest."
+        ) from None
     except RuntimeError as error:
         # So Prefect says that its ephemeral server did not come up.
         if "Prefect API server" not in str(error):

@@ -192,10 +192,12 @@ def start_lockstep(root: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def repro(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run `dvc repro` in a directory."""
+def repro(root: Path, *arguments: str, quiet: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run `dvc repro` in a directory; when quiet, DVC says nothing of an error either."""
+    if quiet:
+        arguments = ("-q", *arguments)
     return subprocess.run(
-        [sys.executable, "-m", "dvc", "repro", "-q", *arguments],
+        [sys.executable, "-m", "dvc", "repro", *arguments],
         cwd=root,
         capture_output=True,
         text=True,
@@ -203,7 +205,7 @@ def repro(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
+def wait_for(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
     """Wait until `condition` gives something, and return it."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
