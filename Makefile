@@ -21,16 +21,17 @@ install: $(VENV)/.pipeline ## install the pipeline and set up the keyring
 	@lockstep keys new
 
 $(VENV)/bin/python:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Lockstep needs Python 3.11, 3.12 or 3.13")'
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Lockstep needs Python 3.11, 3.12 or 3.13")'
+	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.pipeline: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "Installing the pipeline into $(VENV): some minutes the first time."
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[pipeline,demo]'
+	@$(PIP) install --quiet --constraint constraints.txt --editable '.[pipeline,demo]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.pipeline
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[pipeline,demo,dev]'
+	@echo "Installing the development tools into $(VENV)."
+	@$(PIP) install --quiet --constraint constraints.txt --editable '.[pipeline,demo,dev]'
 	@touch $@
 
 test: $(VENV)/.dev ## run the tests (below 10 minutes)
