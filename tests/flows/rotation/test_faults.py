@@ -13,7 +13,8 @@ from lockstep.sealing.keyring import open_keyring
 
 from .conftest import SECRET, assert_up_to_date, contents, start, vault
 
-CALLS = ["write", "fsync", "rename", "unlink,unlinkat,rmdir"]
+# How often unlink is called depends on DVC's databases; the journal's end lies between two calls of fsync.
+CALLS = ["write", "fsync", "rename", "unlinkat", "rmdir"]
 FAULTS = ["signal=KILL", "error=ENOSPC", "error=EIO"]
 
 pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="injects faults with strace")
@@ -27,7 +28,12 @@ def traced(project: Path, call: str) -> list[tuple[int, str]]:
     )
     assert done.returncode == 0, done.stderr
     home = str(project.parent)
-    return [(number, line) for number, line in enumerate(log.read_text().splitlines(), 1) if home in line]
+    # DVC truncates its own lock files before it writes them, and says so if that was interrupted.
+    return [
+        (number, line)
+        for number, line in enumerate(log.read_text().splitlines(), 1)
+        if home in line and "/.dvc/tmp/" not in line
+    ]
 
 
 def restore(home: Path, copy: Path) -> None:
