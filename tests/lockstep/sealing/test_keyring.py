@@ -113,7 +113,7 @@ def test_a_keyring_that_others_may_use_is_refused(keyring_file: Path, tmp_path: 
 
 
 def test_missing_keyring_tells_both_remedies(keyring_file: Path) -> None:
-    with pytest.raises(KeyringError, match=r"does not exist\. .*keys new.*keys import"):
+    with pytest.raises(KeyringError, match=r"does not exist\. .*keys import.*keys new"):
         open_keyring("demo")
 
 
