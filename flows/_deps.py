@@ -9,6 +9,7 @@ import re
 import sys
 from pathlib import Path
 
+from flows._yaml import dump, load
 from lockstep.errors import LockstepError
 from lockstep.files import write_atomic
 
@@ -36,15 +37,7 @@ def _file(module: str, root: Path) -> Path:
 
 def update(root: Path) -> bytes:
     """dvc.yaml of `root` with the module dependencies written anew; all else stays as it stands."""
-    from io import BytesIO
-
-    from ruamel.yaml import YAML
-
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 110
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    document = yaml.load((root / "dvc.yaml").read_text(encoding="utf-8"))
+    document = load(root / "dvc.yaml")
     for stage in document["stages"].values():
         command = _STAGE_COMMAND.match(str(stage.get("cmd", "")))
         if command:
@@ -54,9 +47,7 @@ def update(root: Path) -> bytes:
                 stage["deps"] = deps
             else:
                 stage.insert(1, "deps", deps)
-    buffer = BytesIO()
-    yaml.dump(document, buffer)
-    return buffer.getvalue()
+    return dump(document)
 
 
 def main(argv: list[str]) -> int:

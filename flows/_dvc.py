@@ -318,6 +318,11 @@ def _reasons(stage: Any) -> Iterator[str]:
 def _dvc_errors() -> Iterator[None]:
     try:
         yield
+    except FileNotFoundError as error:
+        raise LockstepError(
+            f"{error.filename} is missing. Bring it, or run the stage that makes it; `lockstep keys new` makes "
+            "lockstep.key-id."
+        ) from error
     except DvcException as error:
         # DVC's own command line prints the place in dvc.yaml beside the message.
         detail = " ".join(str(getattr(error, "exc", "")).split())

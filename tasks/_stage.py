@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 import traceback
@@ -14,6 +15,7 @@ from typing import Any
 
 from lockstep.errors import LockstepError, StageFailed, UsageError
 from lockstep.files import write_atomic
+from lockstep.processes import die_with_parent
 
 _PROJECT = Path(__file__).resolve().parent.parent
 
@@ -25,13 +27,11 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{self.prog}: {message}. The command stands in dvc.yaml.")
 
 
-def arguments(
-    name: str, argv: Sequence[str] | None, *paths: str, several: tuple[str, ...] = ()
-) -> argparse.Namespace:
+def arguments(name: str, argv: Sequence[str] | None, *paths: str) -> argparse.Namespace:
     """Parse the paths that dvc.yaml hands to the stage `name`: an option each, all required."""
     parser = _Parser(prog=f"tasks.{name}")
     for path in paths:
-        parser.add_argument(f"--{path}", required=True, nargs="+" if path in several else None, type=Path)
+        parser.add_argument(f"--{path}", required=True, type=Path)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     return parser.parse_args(argv)
 
@@ -87,10 +87,6 @@ def explain(error: BaseException) -> str:
 
 def command(main: Callable[[], None]) -> None:
     """Run a stage as a program: a known error ends in one message and its exit code, never in a traceback."""
-    import os
-
-    from lockstep.processes import die_with_parent
-
     if os.environ.get("DVC_STAGE"):
         # `dvc repro` killed with SIGKILL would leave this process writing its output beside the next run's.
         die_with_parent()

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from lockstep.bundle.scorer import Scorer
+from lockstep.bundle.scorer import MODEL_SCHEMA, Scorer
 from lockstep.compression.convert import convert, sample_rows
-from lockstep.data.encoding import Encoder, Features
+from lockstep.data.encoding import ENCODER_SCHEMA, Encoder, Features
 from lockstep.data.labels import binary_labels, refuse_made_rows
 from lockstep.data.tables import SCHEMA, from_parquet, raw_columns
 from lockstep.evaluation.metrics import ranking
@@ -123,7 +123,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     params = load_params(CompressParams, args.params)
     with measured("compress") as figures:
         vault = open_vault(params.project, args.key_id)
-        encoder = Encoder.from_json(vault.read(args.encoder, role="encoder", schema="encoder/1"))
+        encoder = Encoder.from_json(vault.read(args.encoder, role="encoder", schema=ENCODER_SCHEMA))
         result = run(
             encoder,
             vault.read(args.network, role="float-model", schema=saving.SCHEMA),
@@ -134,7 +134,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         figures["microseconds_per_row"] = {
             name: _microseconds_per_row(encoder, model) for name, model in result.candidates.items()
         }
-        vault.write(args.model, result.shipped, role="model", schema="litert/1")
+        vault.write(args.model, result.shipped, role="model", schema=MODEL_SCHEMA)
         write_report(args.report, result.report)
 
 

@@ -14,8 +14,9 @@ from lockstep.bundle.contents import Bundle
 from lockstep.bundle.digest import content_digest
 from lockstep.bundle.manifest import InputColumn, Manifest
 from lockstep.bundle.registry import NAME, Registry, registry_root
+from lockstep.bundle.scorer import MODEL_SCHEMA
 from lockstep.bundle.verify import check_in_fresh_process, sample_rows
-from lockstep.data.encoding import Encoder
+from lockstep.data.encoding import ENCODER_SCHEMA, Encoder
 from lockstep.errors import LockstepError, NotPromoted
 from lockstep.sealing.vault import open_vault
 from tasks._params import Params, key, load_params
@@ -119,7 +120,7 @@ def _refuse_approvals(approvals: Sequence[Any]) -> None:
 
 def _explain(verdict: str, gates: Sequence[Mapping[str, Any]]) -> str:
     lines = [
-        f"The candidate was not promoted: its verdict is {verdict!r}. The champion stays.",
+        f"The candidate was not promoted: its verdict is {verdict!r}. The registry stays as it was.",
         *map(_describe, gates),
         "Improve the model, or review evaluate.gates in params.yaml.",
     ]
@@ -130,7 +131,10 @@ def _describe(gate: Mapping[str, Any]) -> str:
     asked = f"{gate.get('direction', 'threshold')} {gate['threshold']}"
     figure = gate.get("figure")
     received = "no figure" if figure is None else f"{figure:.4f}"
-    return f"  {gate['gate']}: {gate['verdict']}; {received}, asked: {asked} ({gate['n_rows']:,} rows)"
+    left_out = f"; too small to be evidence: {', '.join(gate['left_out'])}" if gate.get("left_out") else ""
+    return (
+        f"  {gate['gate']}: {gate['verdict']}; {received}, asked: {asked} ({gate['n_rows']:,} rows){left_out}"
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -140,8 +144,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     params = load_params(DeployParams, args.params)
     with measured("deploy"):
         vault = open_vault(params.project, args.key_id)
-        encoder = vault.read(args.encoder, role="encoder", schema="encoder/1")
-        model = vault.read(args.model, role="model", schema="litert/1")
+        encoder = vault.read(args.encoder, role="encoder", schema=ENCODER_SCHEMA)
+        model = vault.read(args.model, role="model", schema=MODEL_SCHEMA)
         candidate = content_digest(vault, encoder, model)
         evaluation, approvals = read_report(args.evaluation), _read_approvals(args.approvals)
         deployment = run(encoder, model, candidate, evaluation, approvals, params)

@@ -11,9 +11,9 @@ import pyarrow as pa
 from pydantic import Field
 
 from lockstep.bundle.digest import content_digest
-from lockstep.bundle.scorer import Scorer
+from lockstep.bundle.scorer import MODEL_SCHEMA, Scorer
 from lockstep.data import columns
-from lockstep.data.encoding import Encoder
+from lockstep.data.encoding import ENCODER_SCHEMA, Encoder
 from lockstep.data.expectations import parse_suite, public_categories
 from lockstep.data.labels import binary_labels, flag, refuse_made_rows
 from lockstep.data.tables import SCHEMA, from_parquet, raw_columns, read_bytes, require, to_parquet
@@ -217,8 +217,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     params = load_params(EvaluateParams, args.params)
     with measured("evaluate"):
         vault = open_vault(params.project, args.key_id)
-        encoder = vault.read(args.encoder, role="encoder", schema="encoder/1")
-        model = vault.read(args.model, role="model", schema="litert/1")
+        encoder = vault.read(args.encoder, role="encoder", schema=ENCODER_SCHEMA)
+        model = vault.read(args.model, role="model", schema=MODEL_SCHEMA)
         suite = parse_suite(read_bytes(args.expectations), str(args.expectations))
         result = run(
             Scorer(Encoder.from_json(encoder), model),

@@ -10,7 +10,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from lockstep.data.columns import MADE, WEIGHT, features
-from lockstep.data.encoding import Encoder
+from lockstep.data.encoding import ENCODER_SCHEMA, Encoder
 from lockstep.data.labels import binary_labels, flag, refuse_made_rows
 from lockstep.data.tables import SCHEMA, from_parquet, raw_columns
 from lockstep.files import write_atomic
@@ -146,7 +146,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             from_parquet(vault.read(args.validation, role="debiased-validation", schema=SCHEMA)),
             params,
         )
-        vault.write(args.encoder, result.encoder, role="encoder", schema="encoder/1")
+        vault.write(args.encoder, result.encoder, role="encoder", schema=ENCODER_SCHEMA)
         vault.write(args.model, result.network, role="float-model", schema=saving.SCHEMA)
         write_atomic(args.curve, _curve_table(result.curve))
         write_report(args.report, result.report)

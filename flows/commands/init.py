@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import secrets
 import shlex
-from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from flows._yaml import dump, load
 from lockstep.errors import UsageError
 
 _DEMO_STAGE = "sample"
@@ -41,7 +41,7 @@ def init(
     roles = find_roles(
         source, target, positive, [name.strip() for name in sensitive.split(",") if name.strip()]
     )
-    params = _load(Path("params.yaml"))
+    params = load(Path("params.yaml"))
     fresh = _DEMO_STAGE in params
     if not fresh and not force:
         raise UsageError(
@@ -53,7 +53,7 @@ def init(
     # Everything is computed before the first file is written: an error leaves the clone as it was.
     outputs = {
         "params.yaml": _params(params, roles, project, _slug(table.stem)),
-        "dvc.yaml": _graph(_load(Path("dvc.yaml")), table),
+        "dvc.yaml": _graph(load(Path("dvc.yaml")), table),
         "data/expectations.json": suite,
         "approvals.json": b"[]\n",
     }
@@ -69,31 +69,6 @@ def init(
 
 def _slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "table"
-
-
-def _yaml() -> Any:
-    from ruamel.yaml import YAML
-
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 110
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    yaml.representer.add_representer(type(None), _null)
-    return yaml
-
-
-def _null(representer: Any, value: None) -> Any:
-    return representer.represent_scalar("tag:yaml.org,2002:null", "null")
-
-
-def _load(path: Path) -> Any:
-    return _yaml().load(path.read_text(encoding="utf-8"))
-
-
-def _dump(document: Any) -> bytes:
-    buffer = BytesIO()
-    _yaml().dump(document, buffer)
-    return buffer.getvalue()
 
 
 def _params(params: Any, roles: Any, project: str, name: str) -> bytes:
@@ -130,7 +105,7 @@ def _params(params: Any, roles: Any, project: str, name: str) -> bytes:
     evaluate["gates"] = CommentedMap(default_gates(roles.n_rows, roles.n_positive, roles.sensitive))
     evaluate.yaml_set_comment_before_after_key("gates", before=_GATES_COMMENT, indent=2)
     params["deploy"]["name"] = name
-    return _dump(params)
+    return dump(params)
 
 
 def _graph(graph: Any, table: Path) -> bytes:
@@ -142,7 +117,7 @@ def _graph(graph: Any, table: Path) -> bytes:
         old = words[words.index("--source") + 1]
         stage["cmd"] = shlex.join(str(table) if word == old else word for word in words)
         stage["deps"] = [str(table) if str(dep) == old else dep for dep in stage["deps"]]
-    return _dump(graph)
+    return dump(graph)
 
 
 def _print(roles: Any, project: str, keys: Any, written: list[str]) -> None:

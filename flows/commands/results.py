@@ -87,10 +87,8 @@ def _candidates() -> Any:
 def _print_bundle(console: Any) -> None:
     from flows.commands.serving import champion_directory
 
-    bundle = champion_directory()
-    console.print(
-        f"Bundle:  {bundle}" if bundle else "Bundle:  none promoted yet", soft_wrap=True, highlight=False
-    )
+    bundle = champion_directory() or "none promoted; `lockstep deploy` promotes what passed"
+    console.print(f"Bundle:  {bundle}", soft_wrap=True, highlight=False)
 
 
 def _read(path: str) -> dict[str, Any]:

@@ -6,23 +6,20 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lockstep.bundle.digest import content_digest
 from lockstep.bundle.manifest import Manifest
-from lockstep.data.encoding import Encoder
+from lockstep.bundle.scorer import MODEL_SCHEMA, Scorer
+from lockstep.data.encoding import ENCODER_SCHEMA, Encoder
 from lockstep.errors import RegistryError
 from lockstep.files import write_atomic
 from lockstep.sealing.keyring import open_keyring
 from lockstep.sealing.vault import Vault
 
-if TYPE_CHECKING:
-    from lockstep.bundle.scorer import Scorer
-
 MANIFEST = "manifest.json"
 ENCODER = "encoder.sealed"
 MODEL = "model.sealed"
-_CONTEXTS = {ENCODER: ("bundle-encoder", "encoder/1"), MODEL: ("bundle-model", "litert/1")}
+_CONTEXTS = {ENCODER: ("bundle-encoder", ENCODER_SCHEMA), MODEL: ("bundle-model", MODEL_SCHEMA)}
 
 
 @dataclass(frozen=True)
@@ -45,8 +42,6 @@ class Bundle:
 
     def scorer(self) -> Scorer:
         """A scorer of its own; raises ModelError where encoder and model do not fit."""
-        from lockstep.bundle.scorer import Scorer
-
         return Scorer(Encoder.from_json(self.encoder), self.model)
 
 

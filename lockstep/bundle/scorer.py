@@ -11,6 +11,9 @@ import numpy.typing as npt
 from lockstep.data.encoding import Encoder, Features
 from lockstep.errors import ModelError
 
+MODEL_SCHEMA = "litert/1"
+"""Schema that stands in the context of a sealed LiteRT model."""
+
 _BATCH = 4096
 
 

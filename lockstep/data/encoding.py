@@ -21,6 +21,9 @@ from lockstep.errors import DataError, ModelError
 Floats = npt.NDArray[np.float64]
 Kind = Literal["numeric", "category"]
 
+ENCODER_SCHEMA = "encoder/1"
+"""Schema that stands in the context of a sealed encoder."""
+
 MISSING, OTHER, FIRST = 0, 1, 2
 """Codes of a missing value, of one outside the vocabulary, and of the vocabulary's first."""
 
