@@ -1,27 +1,33 @@
-"""How fast sealing is: `python -m benchmarks.sealing [--large MIB]`.
+"""How fast sealing is: `python -m benchmarks.sealing [--large MIB]`, and what it costs a run: `... pipeline`.
 
 Every figure is a ratio to the plain loop of pycryptodome on the same bytes in the same run: one
 `AES.new(...).encrypt_and_digest` for each 16 KiB chunk, on one thread, its output thrown away. The rounds
 of all contestants alternate and the best of each counts, and what runs on one thread is measured in CPU time, so
 that a busy machine blurs the ratios little.
+
+`pipeline` needs what `make run` leaves: it times, artifact by artifact, what sealed reading and writing cost each stage
+over plain files, and prints the sum as a share of the seconds that the stages took.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import json
 import os
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import yaml
 from Crypto.Cipher import AES
 
+from lockstep.files import write_atomic
 from lockstep.sealing import _workers
 from lockstep.sealing.cobblestone import CHUNK_SIZE, TAG_SIZE
 from lockstep.sealing.keyring import Keyring
-from lockstep.sealing.vault import Vault
+from lockstep.sealing.vault import Vault, open_vault
 
 MIB = 1 << 20
 KIND = {"role": "benchmark", "schema": "bytes/1"}
@@ -108,11 +114,58 @@ def on_disk(vault: Vault, folder: Path, size: int, rounds: int) -> None:
     compare(f"From file to file, synced, {size // MIB} MiB (wall time)", size, contestants, rounds)
 
 
+def of_the_pipeline(folder: Path, rounds: int = 5) -> None:
+    """What sealing adds to a run of the project in the working directory, as a share of its stages' seconds."""
+    vault = open_vault(yaml.safe_load(Path("params.yaml").read_text())["project"], "lockstep.key-id")
+    added = sealed_bytes = 0.0
+    for stage in yaml.safe_load(Path("dvc.yaml").read_text())["stages"].values():
+        read, written = (
+            [name for entry in stage.get(kind, ()) if (name := _name(entry)).endswith(".sealed")]
+            for kind in ("deps", "outs")
+        )
+        for path in read:
+            content = vault.read(path, role=None, schema=None)
+            (folder / "plain").write_bytes(content)
+            added += _best(rounds, lambda path=path: vault.read(path, role=None, schema=None))
+            added -= _best(rounds, (folder / "plain").read_bytes)
+            sealed_bytes += len(content)
+        for path in written:
+            content = vault.read(path, role=None, schema=None)
+            added += _best(rounds, lambda content=content: vault.write(folder / "sealed", content, **KIND))
+            added -= _best(rounds, lambda content=content: write_atomic(folder / "plain", content))
+            sealed_bytes += len(content)
+    seconds = sum(
+        json.loads(path.read_bytes())["seconds"] for path in Path(".lockstep/measured").glob("*.json")
+    )
+    print(
+        f"Sealing {sealed_bytes / 1e6:.0f} MB read and written adds {added:.2f} s to stages of {seconds:.1f} s: "
+        f"{added / seconds:.2%}"
+    )
+
+
+def _name(entry: str | dict[str, object]) -> str:
+    return entry if isinstance(entry, str) else next(iter(entry))
+
+
+def _best(rounds: int, run: Callable[[], object]) -> float:
+    seconds = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("part", nargs="?", choices=["speed", "pipeline"], default="speed")
     parser.add_argument("--large", type=int, default=256, metavar="MIB", help="size of the files")
     parser.add_argument("--folder", type=Path, help="where the files lie meanwhile")
     options = parser.parse_args()
+    if options.part == "pipeline":
+        with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+            of_the_pipeline(Path(folder))
+        return
     keyring = Keyring.generate("benchmark")
     vault = Vault("benchmark", keyring, keyring.keys[keyring.active])
     print("Speed, and its ratio to the single-thread loop of pycryptodome in this run")
