@@ -31,7 +31,7 @@ $(VENV)/.pipeline: $(VENV)/bin/python pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.pipeline
 	@echo "Installing the development tools into $(VENV)."
-	@$(PIP) install --quiet --constraint constraints.txt --editable '.[pipeline,demo,dev]'
+	@$(PIP) install --quiet --constraint constraints.txt --editable '.[pipeline,demo,s3,dev]'
 	@touch $@
 
 test: $(VENV)/.dev ## run the tests (below 10 minutes)
@@ -64,5 +64,5 @@ lock: $(VENV)/.dev ## write the versions in use to constraints.txt
 	@echo '# The versions that the tests and the README'"'"'s figures were made with. `make lock` writes it.' > constraints.txt
 	@$(BIN)/python -m pip freeze --exclude-editable >> constraints.txt
 
-clean: ## delete what the pipeline made here (keys and registry stay)
+clean: ## delete what the pipeline made here (keys, registry and remote stay)
 	rm -rf data/raw data/source.parquet.sealed data/split data/debiased data/resampled models reports .lockstep dvc.lock

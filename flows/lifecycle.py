@@ -20,6 +20,7 @@ from flows._display import Display, make_display
 from flows._dvc import Outcome, Pipeline, Stage
 from flows._locks import RUN, only_one
 from flows._progress import reported
+from flows._remote import push_passed
 from flows._runner import Command, LocalRunner, Report, Runner
 from flows._stopping import bury, on_signals, watch_for_cancelling
 from flows.commands._project import finish_rotation
@@ -61,7 +62,8 @@ async def lifecycle(
             lock.leave(flow_run.id)
             pipeline = Pipeline(root, stages or (), jobs)
             try:
-                return await _until_stopped(pipeline, force, jobs)
+                # Some stages alone come to no verdict.
+                return await _until_stopped(pipeline, force, jobs, push=not stages)
             finally:
                 pipeline.close()
     except Exception as error:
@@ -72,10 +74,11 @@ async def lifecycle(
 lifecycle.serialize_parameters = dict  # type: ignore[method-assign, assignment]
 
 
-async def _until_stopped(pipeline: Pipeline, force: bool, jobs: int) -> State[Any]:
+async def _until_stopped(pipeline: Pipeline, force: bool, jobs: int, *, push: bool) -> State[Any]:
     with make_display() as display:
         runner = LocalRunner(display.output)
-        walk = asyncio.ensure_future(_Walk(pipeline, runner, display, force, jobs).go())
+        run = _Walk(pipeline, runner, display, force, jobs).go()
+        walk = asyncio.ensure_future(push_passed(Path.cwd(), display, run) if push else run)
         watch = asyncio.ensure_future(watch_for_cancelling(flow_run.id, walk.cancel))
         try:
             with on_signals(walk.cancel):
