@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import tomllib
+import urllib.error
 import urllib.request
+from http import HTTPStatus
 from pathlib import Path
 
 from flows._locks import UP, is_held
+from lockstep.errors import UsageError
 from lockstep.files import write_atomic
 
 _RECORD = Path(".lockstep/server.json")
@@ -26,10 +30,16 @@ def settle(root: Path) -> str | None:
     -----
     In this order: the server of ``PREFECT_API_URL`` or of the person's Prefect profile, the one that
     `lockstep up` keeps for the project, an ephemeral one. A server that does not answer is passed over.
+
+    Raises
+    ------
+    UsageError
+        It answers, but wants other credentials.
     """
     quiet(root)
     for address in (configured(), kept(root)):
         if address and answers(address):
+            check_credentials(address)
             os.environ["PREFECT_API_URL"] = address
             return address
     os.environ.pop("PREFECT_API_URL", None)
@@ -39,7 +49,9 @@ def settle(root: Path) -> str | None:
 
 
 def quiet(root: Path) -> None:
-    """Nothing phones home, and Prefect's log goes to its UI and not over the bars."""
+    """Nothing phones home, Prefect's log goes to its UI and not over the bars, and who may serve may also ask."""
+    if credentials := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
+        os.environ.setdefault("PREFECT_API_AUTH_STRING", credentials)
     os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
     os.environ["DO_NOT_TRACK"] = "1"
     defaults = {
@@ -61,8 +73,12 @@ def quiet(root: Path) -> None:
 
 def configured() -> str | None:
     """Address of the API that the environment or the person's Prefect profile names."""
-    if address := os.environ.get("PREFECT_API_URL"):
-        return address
+    return _setting("PREFECT_API_URL")
+
+
+def _setting(setting: str) -> str | None:
+    if value := os.environ.get(setting):
+        return value
     home = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
     path = Path(os.environ.get("PREFECT_PROFILES_PATH", home / "profiles.toml")).expanduser()
     try:
@@ -70,8 +86,8 @@ def configured() -> str | None:
     except (OSError, tomllib.TOMLDecodeError):
         return None
     name = os.environ.get("PREFECT_PROFILE") or profiles.get("active")
-    address = profiles.get("profiles", {}).get(name, {}).get("PREFECT_API_URL")
-    return str(address) if address else None
+    value = profiles.get("profiles", {}).get(name, {}).get(setting)
+    return str(value) if value else None
 
 
 def keep(root: Path, address: str) -> None:
@@ -98,3 +114,31 @@ def answers(address: str, seconds: float = 2.0) -> bool:
             return bool(answer.status == 200)
     except OSError:
         return False
+
+
+def check_credentials(address: str) -> None:
+    """Ask the server at `address` for something that it does not tell everybody.
+
+    Raises
+    ------
+    UsageError
+        It wants other credentials.
+    """
+    headers = {}
+    if credentials := _setting("PREFECT_API_AUTH_STRING"):
+        headers["Authorization"] = f"Basic {base64.b64encode(credentials.encode()).decode()}"
+    elif key := _setting("PREFECT_API_KEY"):
+        headers["Authorization"] = f"Bearer {key}"
+    request = urllib.request.Request(f"{address.rstrip('/')}/admin/version", headers=headers)  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=2.0):  # noqa: S310
+            return
+    except urllib.error.HTTPError as error:
+        if error.code not in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            return
+    except OSError:
+        return
+    raise UsageError(
+        f"The Prefect server at {address} refuses these credentials. Set PREFECT_API_AUTH_STRING to those with "
+        "which it was started (its PREFECT_SERVER_API_AUTH_STRING)."
+    )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import importlib
+import ipaddress
 import os
 import signal
 import socket
@@ -27,10 +29,18 @@ _LOG = Path(".lockstep/prefect-server.log")
 _START_SECONDS = 120.0
 _STOP_SECONDS = 5.0
 _QUERY_SECONDS = 2
+# What listens on every address, and the one of them that stays on this machine.
+_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 
 def up(
     port: Annotated[int, typer.Option(help="Port on this machine; another one where it is taken.")] = 4200,
+    host: Annotated[
+        str,
+        typer.Option(
+            help="Address to listen on; another than loopback needs PREFECT_SERVER_API_AUTH_STRING."
+        ),
+    ] = "127.0.0.1",
     schedule: Annotated[
         str, typer.Option(help="When to run the pipeline, in cron's words; UTC.")
     ] = "0 2 * * *",
@@ -46,20 +56,26 @@ def up(
         _server.quiet(root)
         address = _server.configured()
         if address and _server.answers(address):
+            _server.check_credentials(address)
             os.environ["PREFECT_API_URL"] = address
             _serve(root, address, schedule)
             return
-        with _kept_server(root, port) as address:
+        _check_host(host)
+        with _kept_server(root, host, port) as address:
             _serve(root, address, schedule)
 
 
 @contextmanager
-def _kept_server(root: Path, port: int) -> Iterator[str]:
-    port = port if _is_free(port) else _free_port()
-    address = f"http://127.0.0.1:{port}/api"
-    server = ("-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port))
+def _kept_server(root: Path, host: str, port: int) -> Iterator[str]:
+    port = _listening_port(host, port)
+    near = _ANY.get(host, host)
+    address = f"http://[{near}]:{port}/api" if ":" in near else f"http://{near}:{port}/api"
+    server = ("-m", "prefect", "server", "start", "--host", host, "--port", str(port))
     os.environ["PREFECT_API_URL"] = address
     environment = os.environ | {"PREFECT_SERVER_LOGGING_LEVEL": "WARNING"}
+    if host in _ANY:
+        # A browser elsewhere reaches the API where it found the UI, and not on its own loopback.
+        environment.setdefault("PREFECT_SERVER_UI_API_URL", "/api")
     print(f"Starting a Prefect server on port {port} ...", flush=True)
     with (root / _LOG).open("wb") as log:
         process = subprocess.Popen(  # noqa: S603
@@ -135,17 +151,37 @@ def _ui(address: str) -> str:
     return address.removesuffix("/api")
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
+def _check_host(host: str) -> None:
+    """Refuse to show the pipeline to other machines without a password: whoever reaches the API can run it."""
+    if os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
+        return
+    try:
+        near = all(
+            ipaddress.ip_address(str(found[4][0])).is_loopback for found in socket.getaddrinfo(host, None)
+        )
+    except OSError:
+        near = False
+    if not near:
+        raise UsageError(
+            f"--host {host} is reached from other machines, and whoever reaches the server can start, stop and "
+            "read runs. Set PREFECT_SERVER_API_AUTH_STRING to 'user:password' first, or leave --host out."
+        )
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _listening_port(host: str, port: int) -> int:
+    """`port`, or a free one where it is taken."""
+    try:
+        family, kind, _, _, (address, *_) = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        for number in (port, 0):
+            with socket.socket(family, kind) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind((address, number))
+                except OSError as error:
+                    if number and error.errno == errno.EADDRINUSE:
+                        continue
+                    raise
+                return int(probe.getsockname()[1])
+    except OSError as error:
+        raise UsageError(f"Cannot listen on {host}: {error.strerror}. Choose another --host.") from None
+    return port
