@@ -1,4 +1,4 @@
-"""What a person sees of a run: bars in a terminal, else a line for each stage that ends."""
+"""What a person sees of a run: bars in a terminal, else a line for each stage that ends; a table at the end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from lockstep.progress import Progress
 
@@ -15,14 +15,27 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 
+_STYLES = {"failed": "red", "stopped": "yellow", "ran": "green"}
+
+
+class Ended(NamedTuple):
+    """How a stage ended; `seconds` and the bytes of its outputs, None where they are not known."""
+
+    stage: str
+    what: str
+    seconds: float
+    size: int | None
+
+
 class Display:
-    """Prints a line for each stage that ends."""
+    """Prints a line for each stage that ends, and a table of them."""
 
     #: Where a stage's own output goes; None lets it print by itself.
     output: Callable[[str], None] | None = None
 
     def __init__(self) -> None:
         self._started: dict[str, float] = {}
+        self._ended: list[Ended] = []
 
     def __enter__(self) -> Self:
         return self
@@ -30,7 +43,8 @@ class Display:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        return None
+        if self._ended:
+            self._print_table()
 
     def start(self, stage: str) -> None:
         """`stage` is about to be brought up to date."""
@@ -43,13 +57,28 @@ class Display:
     def step(self, stage: str, step: Progress) -> None:
         """`stage` made progress."""
 
-    def end(self, stage: str, what: str) -> None:
-        """`stage` ended, and how."""
-        print(self._line(stage, what), flush=True)
+    def end(self, stage: str, what: str, size: int | None = None) -> None:
+        """`stage` ended, and how; its outputs have `size` bytes."""
+        print(self._line(stage, what, size), flush=True)
 
-    def _line(self, stage: str, what: str) -> str:
-        seconds = time.monotonic() - self._started[stage]
-        return f"{stage}: {what}" if what == "unchanged" else f"{stage}: {what} ({seconds:.1f} s)"
+    def _line(self, stage: str, what: str, size: int | None) -> str:
+        ended = Ended(stage, what, time.monotonic() - self._started[stage], size)
+        self._ended.append(ended)
+        return f"{stage}: {what}" if what == "unchanged" else f"{stage}: {what} ({ended.seconds:.1f} s)"
+
+    def _print_table(self) -> None:
+        """A plain table: what reads this is a log."""
+        rows = [("stage", "state", "seconds", "bytes"), *map(_cells, self._ended)]
+        widths = [max(len(row[i]) for row in rows) for i in range(4)]
+        for name, state, seconds, size in rows:
+            print(
+                f"{name:<{widths[0]}}  {state:<{widths[1]}}  {seconds:>{widths[2]}}  {size:>{widths[3]}}".rstrip()
+            )
+
+
+def _cells(ended: Ended) -> tuple[str, str, str, str]:
+    size = "" if ended.size is None else f"{ended.size:,}"
+    return ended.stage, ended.what, f"{ended.seconds:.1f}", size
 
 
 class TerminalDisplay(Display):
@@ -83,6 +112,19 @@ class TerminalDisplay(Display):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bars.stop()
+        super().__exit__(kind, error, trace)
+
+    def _print_table(self) -> None:
+        from rich.table import Table
+
+        table = Table()
+        table.add_column("stage")
+        table.add_column("state")
+        table.add_column("seconds", justify="right")
+        table.add_column("bytes", justify="right")
+        for ended in self._ended:
+            table.add_row(*_cells(ended), style=_STYLES.get(ended.what))
+        self._console.print(table)
 
     def _print(self, text: str) -> None:
         self._console.print(text.rstrip("\n"), markup=False, highlight=False)
@@ -99,12 +141,12 @@ class TerminalDisplay(Display):
         if step.done >= step.total:
             self._bars.remove_task(self._of_work.pop(key))
 
-    def end(self, stage: str, what: str) -> None:
+    def end(self, stage: str, what: str, size: int | None = None) -> None:
         for key in [key for key in self._of_work if key[0] == stage]:
             self._bars.remove_task(self._of_work.pop(key))
         if stage in self._of_stage:
             self._bars.remove_task(self._of_stage.pop(stage))
-        self._print(self._line(stage, what))
+        self._print(self._line(stage, what, size))
 
 
 def make_display() -> Display:

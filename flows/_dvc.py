@@ -81,6 +81,8 @@ class Pipeline:
         Names of stages, whose upstream stages are then included; all of dvc.yaml when empty.
     jobs
         How many stages may be reproduced at a time.
+    allow_missing
+        Data that is not here, but was recorded, is no reason to run, as in `dvc repro --allow-missing`.
 
     Raises
     ------
@@ -88,7 +90,9 @@ class Pipeline:
         There is no DVC repository, or dvc.yaml cannot be used.
     """
 
-    def __init__(self, root: Path, targets: Sequence[str] = (), jobs: int = 1) -> None:
+    def __init__(
+        self, root: Path, targets: Sequence[str] = (), jobs: int = 1, *, allow_missing: bool = False
+    ) -> None:
         if not (root / "dvc.yaml").is_file():
             raise UsageError(f"{root} has no dvc.yaml. Go to the directory of your project.")
         with _dvc_errors():
@@ -100,6 +104,7 @@ class Pipeline:
             wanted = collect_stages(self._repo, targets) if targets else self._of_file(root / "dvc.yaml")
             plan = plan_repro(self._graph, wanted)
         self._repo.lock.lock = _patiently(self._repo.lock.lock)
+        self._allow_missing = allow_missing
         self._stages = {stage.addressing: stage for stage in plan}
         self._mutex = threading.Lock()
         self._threads = ThreadPoolExecutor(jobs, thread_name_prefix="dvc")
@@ -130,7 +135,33 @@ class Pipeline:
         """
         with _dvc_errors():
             for name, stage in self._stages.items():
-                yield name, list(_reasons(stage))
+                yield name, list(self._reasons(stage))
+
+    def _reasons(self, stage: Any) -> Iterator[str]:
+        if not self._allow_missing:
+            return _reasons(stage)
+        return _reasons(stage, [out for up in self._graph.successors(stage) for out in up.outs])
+
+    def size(self, name: str) -> int | None:
+        """Bytes of a stage's outputs as recorded; None where one is not."""
+        sizes = [out.meta.size for out in self._stages[name].outs]
+        return None if None in sizes else sum(sizes)
+
+    def readers(self) -> dict[str, tuple[list[str], set[str]]]:
+        """Commands of each stage, and the keys of params.yaml that it declares."""
+        with _dvc_errors():
+            return {
+                name: (
+                    dvc.stage.run._enforce_cmd_list(stage.cmd or []),
+                    {
+                        key
+                        for dependency in stage.params
+                        if Path(dependency.fs_path) == Path(self._repo.root_dir, "params.yaml")
+                        for key in dependency.params
+                    },
+                )
+                for name, stage in self._stages.items()
+            }
 
     async def reproduce(self, name: str, execute: Execute, *, force: bool = False) -> Outcome:
         """Bring one stage up to date and record it, as `dvc repro` would.
@@ -170,12 +201,14 @@ class Pipeline:
         try:
             with _dvc_errors(), self._mutex:
                 # DVC asks the same, but writes its lock file 16 times to do so.
-                if not force and next(_reasons(stage), None) is None:
+                if not force and next(self._reasons(stage), None) is None:
                     return Outcome.UNCHANGED
                 with self._repo.lock, self._repo.scm_context():
                     self._repo._reset()
                     upstream = list(self._graph.successors(stage))
-                    done = _reproduce_stage(stage, upstream=upstream, force=force)
+                    done = _reproduce_stage(
+                        stage, upstream=upstream, force=force, allow_missing=self._allow_missing
+                    )
         finally:
             _here.call = _here.stage = None
             stage.__dict__.pop("save_deps", None)
@@ -297,7 +330,8 @@ dvc.rwlock.rwlock = _rwlock
 dvc.dvcfile.modify_yaml = _modify_yaml
 
 
-def _reasons(stage: Any) -> Iterator[str]:
+def _reasons(stage: Any, upstream: Sequence[Any] | None = None) -> Iterator[str]:
+    """Why `stage` would run; missing data is no reason where the outputs `upstream` of it are given."""
     entries = [*([] if stage.frozen else stage.deps), *stage.outs]
     if stage.cmd and not any(entry.hash_info for entry in [*stage.deps, *stage.outs]):
         yield "has not run yet"
@@ -308,6 +342,10 @@ def _reasons(stage: Any) -> Iterator[str]:
         yield "always runs"
     for entry in entries:
         for path, state in entry.status().items():
+            if upstream is not None and state in ("deleted", "not in cache"):
+                if any(entry.fs_path == out.fs_path and entry.hash_info != out.hash_info for out in upstream):
+                    yield f"{path} changed"
+                continue
             if isinstance(state, dict):
                 yield f"{path}: " + ", ".join(f"{key} {what}" for key, what in state.items())
             else:

@@ -28,8 +28,17 @@ def _yaml() -> Any:
     yaml.indent(mapping=2, sequence=4, offset=2)
     # A value left blank looks forgotten.
     yaml.representer.add_representer(type(None), _null)
+    yaml.representer.add_representer(float, _float)
     return yaml
 
 
 def _null(representer: Any, value: None) -> Any:
     return representer.represent_scalar("tag:yaml.org,2002:null", "null")
+
+
+def _float(representer: Any, value: float) -> Any:
+    node = representer.represent_float(value)
+    if "." not in node.value:
+        # 1e-05 is a number in YAML 1.2 alone, and the stages read 1.1.
+        node.value = node.value.replace("e", ".0e", 1)
+    return node

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 VERBS: dict[str, tuple[str, str, str]] = {
     "run": ("flows.commands.run", "run", "Bring the pipeline up to date, as a Prefect flow run."),
     "status": ("flows.commands.status", "status", "Say which stages would run, and why."),
+    "apply": ("flows.commands.apply", "apply", "Bring an experiment into the workspace."),
     "up": ("flows.commands.up", "up", "Keep a Prefect server with its UI, and run the pipeline nightly."),
     "results": (
         "flows.commands.results",
@@ -33,6 +34,8 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "open": ("flows.commands.sealing", "open_", "Decrypt a file."),
     "inspect": ("flows.commands.sealing", "inspect", "Show the header of a sealed file."),
 }
+
+_ALLOW_MISSING = "--allow-missing"
 
 
 def main() -> NoReturn:
@@ -55,14 +58,15 @@ def main() -> NoReturn:
 
 
 def _dispatch(arguments: Sequence[str]) -> None:
-    if arguments[:1] == ["run"] and not any(argument.startswith("-") for argument in arguments):
+    stages = [argument for argument in arguments[1:] if argument != _ALLOW_MISSING]
+    if arguments[:1] == ["run"] and not any(stage.startswith("-") for stage in stages):
         from flows.commands._project import check_python, finish_rotation, project_root
         from flows.commands._up_to_date import nothing_to_do
 
         root = project_root()
         check_python()
         finish_rotation(root)
-        if nothing_to_do(root, *arguments[1:]):
+        if nothing_to_do(root, *stages, allow_missing=_ALLOW_MISSING in arguments):
             return
     verb = next((argument for argument in arguments if not argument.startswith("-")), None)
     try:

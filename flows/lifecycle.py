@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,8 +16,10 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 from pydantic import Field
 
+from flows._artifacts import publish, publish_comparison
 from flows._display import Display, make_display
 from flows._dvc import Outcome, Pipeline, Stage
+from flows._experiments import compare, experiment
 from flows._locks import RUN, only_one
 from flows._progress import reported
 from flows._remote import push_passed
@@ -31,19 +33,24 @@ from tasks._stage import explain
 # `async`, for a synchronous flow joins its heartbeat thread at the end, which sleeps in steps of a second.
 @flow(name="lifecycle", persist_result=False)
 async def lifecycle(
-    stages: list[str] | None = None, force: bool = False, jobs: Annotated[int, Field(ge=1)] = 1
+    stages: Sequence[str] = (),
+    force: bool = False,
+    jobs: Annotated[int, Field(ge=1)] = 1,
+    overrides: Sequence[str] = (),
+    name: str = "",
+    allow_missing: bool = False,
 ) -> State[Any]:
-    """Bring a project's pipeline up to date.
+    """Bring a project's pipeline up to date, or run it with other parameters as an experiment.
 
-    Parameters
-    ----------
-    stages
-        Names of stages, whose upstream stages are then included; all of dvc.yaml when empty.
-    force
-        Run them though nothing changed.
-    jobs
-        How many independent stages may run side by side.
-    """
+    Args:
+        stages: Names of stages, whose upstream stages are then included; all of dvc.yaml when empty.
+        force: Run them though nothing changed.
+        jobs: How many independent stages may run side by side.
+        overrides: Parameters for this run alone, such as train.learning_rate=0.001. The run becomes a DVC
+            experiment, which leaves the workspace as it is and does not deploy; `lockstep apply` brings it in.
+        name: Name of the experiment; one is made up when empty.
+        allow_missing: Data that is not here, but was recorded, is no reason to run.
+    """  # Not numpydoc: Prefect takes the texts of its form from here, and reads this style alone.
     # A worker may start the flow without the virtual environment in PATH, and stages begin with `python`.
     here, path = str(Path(sys.executable).parent), os.environ.get("PATH", "")
     if path.split(os.pathsep)[0] != here:
@@ -60,12 +67,15 @@ async def lifecycle(
             if lock.left:
                 await bury(lock.left)
             lock.leave(flow_run.id)
-            pipeline = Pipeline(root, stages or (), jobs)
-            try:
-                # Some stages alone come to no verdict.
-                return await _until_stopped(pipeline, force, jobs, push=not stages)
-            finally:
-                pipeline.close()
+            if overrides:
+                return await _experiment(root, stages, force, jobs, overrides, name, allow_missing)
+            if name:
+                return Failed(
+                    message="A name is for an experiment: set a parameter too, such as train.epochs=5."
+                )
+            # Some stages alone come to no verdict.
+            push = not stages
+            return (await _bring_up_to_date(root, stages, force, jobs, allow_missing, push=push))[0]
     except Exception as error:
         return Failed(message=explain(error))
 
@@ -74,28 +84,66 @@ async def lifecycle(
 lifecycle.serialize_parameters = dict  # type: ignore[method-assign, assignment]
 
 
-async def _until_stopped(pipeline: Pipeline, force: bool, jobs: int, *, push: bool) -> State[Any]:
-    with make_display() as display:
-        runner = LocalRunner(display.output)
-        run = _Walk(pipeline, runner, display, force, jobs).go()
-        walk = asyncio.ensure_future(push_passed(Path.cwd(), display, run) if push else run)
-        watch = asyncio.ensure_future(watch_for_cancelling(flow_run.id, walk.cancel))
-        try:
-            with on_signals(walk.cancel):
-                return await walk
-        except asyncio.CancelledError:
-            current = asyncio.current_task()
-            if current and current.cancelling():
-                raise
-            return Cancelled(message="Stopped. What had ended is recorded; the next run goes on from there.")
-        finally:
-            watch.cancel()
-            await asyncio.wait([watch])
-            await runner.close()
+async def _bring_up_to_date(
+    root: Path, stages: Sequence[str], force: bool, jobs: int, allow_missing: bool, *, push: bool = False
+) -> tuple[State[Any], list[str]]:
+    """State of the run, and the stages that ran or were restored."""
+    pipeline = Pipeline(root, stages, jobs, allow_missing=allow_missing)
+    try:
+        with make_display() as display:
+            runner = LocalRunner(display.output)
+            walk = _Walk(pipeline, runner, display, force, jobs)
+            run = push_passed(root, display, walk.go()) if push else walk.go()
+            return await _until_stopped(run, runner), walk.changed
+    finally:
+        pipeline.close()
+
+
+async def _experiment(
+    root: Path,
+    stages: Sequence[str],
+    force: bool,
+    jobs: int,
+    overrides: Sequence[str],
+    name: str,
+    allow_missing: bool,
+) -> State[Any]:
+    with experiment(root, stages, overrides, name) as made:
+        state, changed = await _bring_up_to_date(made.tree.root, made.stages, force, jobs, allow_missing)
+        if not state.is_completed():
+            return state
+        made.save(changed)
+    await publish_comparison(made.name, compare(root, made.name))
+    return Completed(
+        message=f"Experiment {made.name}: {state.message} `lockstep apply {made.name}` brings it into the workspace."
+    )
+
+
+async def _until_stopped(run: Coroutine[Any, Any, State[Any]], runner: Runner) -> State[Any]:
+    going = asyncio.ensure_future(run)
+    watch = asyncio.ensure_future(watch_for_cancelling(flow_run.id, going.cancel))
+    try:
+        with on_signals(going.cancel):
+            return await going
+    except asyncio.CancelledError:
+        current = asyncio.current_task()
+        if current and current.cancelling():
+            raise
+        return Cancelled(message="Stopped. What had ended is recorded; the next run goes on from there.")
+    finally:
+        watch.cancel()
+        await asyncio.wait([watch])
+        await runner.close()
 
 
 class _Walk:
-    """One pass over the stages."""
+    """One pass over the stages.
+
+    Attributes
+    ----------
+    changed
+        Stages that ran or were restored.
+    """
 
     def __init__(self, pipeline: Pipeline, runner: Runner, display: Display, force: bool, jobs: int) -> None:
         self._pipeline = pipeline
@@ -104,6 +152,7 @@ class _Walk:
         self._force = force
         self._jobs = jobs
         self._states: dict[str, State[Any]] = {}
+        self.changed: list[str] = []
 
     async def go(self) -> State[Any]:
         """Start each stage once its upstream is done, in DVC's order; after a failure start no more."""
@@ -178,8 +227,11 @@ class _Walk:
             except Exception as error:
                 self._display.end(stage.name, "failed")
                 return Failed(message=explain(error))
-        self._display.end(stage.name, outcome.value)
+        self._display.end(stage.name, outcome.value, self._pipeline.size(stage.name))
+        if outcome is not Outcome.UNCHANGED:
+            self.changed.append(stage.name)
         if outcome is Outcome.RAN:
+            await publish(stage.name)
             return Completed(message="It ran.")
         return Completed(name="Cached", message=outcome.value)
 

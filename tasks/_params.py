@@ -60,8 +60,24 @@ def load_params(model: type[P], path: str | Path) -> P:
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParameterError(f"{path} is no YAML: {error}") from None
+    return parse_params(model, document, str(path))
+
+
+def parse_params(model: type[P], document: Any, origin: str) -> P:
+    """Read `model` from a document of params.yaml.
+
+    Parameters
+    ----------
+    origin
+        Where a person would correct it.
+
+    Raises
+    ------
+    ParameterError
+        It is no mapping, a key is missing, unknown, has the wrong type or is out of range.
+    """
     if not isinstance(document, dict):
-        raise ParameterError(f"{path} must be a mapping of sections. Received: {type(document).__name__}.")
+        raise ParameterError(f"{origin} must be a mapping of sections. Received: {type(document).__name__}.")
     own = document.get(model.section) if model.section else None
     unknown = (
         sorted({f"{model.section}.{name}" for name in own} - model.keys()) if isinstance(own, dict) else []
@@ -69,7 +85,7 @@ def load_params(model: type[P], path: str | Path) -> P:
     try:
         params = model.model_validate(document)
     except ValidationError as error:
-        raise ParameterError("\n".join([_explain(error, path), *map(_unknown, unknown)])) from None
+        raise ParameterError("\n".join([_explain(error, origin), *map(_unknown, unknown)])) from None
     if unknown:
         raise ParameterError("\n".join(map(_unknown, unknown)))
     return params
@@ -79,14 +95,14 @@ def _unknown(name: str) -> str:
     return f"{name} is not a parameter of Lockstep: remove it or correct its name."
 
 
-def _explain(error: ValidationError, path: str | Path) -> str:
+def _explain(error: ValidationError, origin: str) -> str:
     lines = []
     for problem in error.errors(include_url=False):
         name = ".".join(map(str, problem["loc"]))
         if problem["type"] == "missing":
-            lines.append(f"{name} is missing: add it to {path}.")
+            lines.append(f"{name} is missing: add it to {origin}.")
         elif problem["type"] == "extra_forbidden":
             lines.append(_unknown(name))
         else:
-            lines.append(f"{name}: {problem['msg']}. Received: {problem['input']!r}. Correct it in {path}.")
+            lines.append(f"{name}: {problem['msg']}. Received: {problem['input']!r}. Correct it in {origin}.")
     return "\n".join(lines)

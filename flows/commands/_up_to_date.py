@@ -7,11 +7,11 @@ from pathlib import Path
 
 
 @cache
-def nothing_to_do(root: Path, *stages: str) -> bool:
+def nothing_to_do(root: Path, *stages: str, allow_missing: bool = False) -> bool:
     """Whether no stage would run; if so, say it. Asked again, it remembers."""
     from flows._dvc import Pipeline
 
-    pipeline = Pipeline(root, stages)
+    pipeline = Pipeline(root, stages, allow_missing=allow_missing)
     if any(reasons for _, reasons in pipeline.changes()):
         return False
     print(f"Nothing to do: all {len(pipeline.plan)} stages are up to date.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -24,14 +25,32 @@ def run(
     stages: Annotated[
         list[str] | None, typer.Argument(help="Stages, with what is upstream of them; all by default.")
     ] = None,
-    force: Annotated[bool, typer.Option(help="Run them though nothing changed.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Run them though nothing changed.")] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Independent stages to run side by side.")] = 1,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="A parameter for this run alone, such as train.epochs=5: the run becomes a DVC experiment, which "
+            "leaves the workspace as it is and does not deploy. May be repeated.",
+        ),
+    ] = None,
+    name: Annotated[str, typer.Option(help="Name of the experiment; one is made up otherwise.")] = "",
+    allow_missing: Annotated[
+        bool,
+        typer.Option("--allow-missing", help="Data that is not here, but was recorded, is no reason to run."),
+    ] = False,
 ) -> None:
-    """Bring the pipeline up to date, as a Prefect flow run."""
+    """Bring the pipeline up to date, as a Prefect flow run; with --set, run an experiment."""
     root = project_root()
     check_python()
     finish_rotation(root)
-    if not force and nothing_to_do(root, *(stages or ())):
+    if overrides:
+        from flows._experiments import unused
+
+        name = unused(root, name)
+    elif not force and not name and nothing_to_do(root, *(stages or ()), allow_missing=allow_missing):
         return
     where = _server.settle(root)
     if where:
@@ -41,16 +60,55 @@ def run(
             "No Prefect server: this run starts its own, which takes some seconds. `lockstep up` keeps one."
         )
     sys.stdout.flush()
-    _run_flow(stages, force, jobs)
+    _run_flow(
+        {
+            "stages": stages or [],
+            "force": force,
+            "jobs": jobs,
+            "overrides": overrides or [],
+            "name": name,
+            "allow_missing": allow_missing,
+        }
+    )
+    if overrides:
+        _print_experiment(root, name)
 
 
-def _run_flow(stages: list[str] | None, force: bool, jobs: int) -> None:
+def _print_experiment(root: Path, name: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from flows._experiments import compare
+
+    table = Table(title=f"Experiment {name}", title_justify="left")
+    table.add_column("metric")
+    for column in ("workspace", name, "change"):
+        table.add_column(column, justify="right")
+    for metric, old, new in compare(root, name):
+        both = isinstance(old, int | float) and isinstance(new, int | float)
+        table.add_row(metric, _figure(old), _figure(new), f"{new - old:+.4g}" if both else "")
+    console = Console()
+    if table.row_count:
+        console.print(table)
+    console.print(
+        f"Next:  lockstep apply {name}    brings it into the workspace, where `lockstep run` deploys it\n"
+        "       dvc exp show             lists all of them",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _figure(value: object) -> str:
+    return "" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def _run_flow(parameters: dict[str, Any]) -> None:
     import httpx
 
     from flows.lifecycle import lifecycle
 
     async def go() -> Any:
-        return await lifecycle(stages, force, jobs, return_state=True)
+        return await lifecycle(**parameters, return_state=True)
 
     try:
         state = asyncio.run(go())

@@ -13,11 +13,15 @@ def status(
     stages: Annotated[
         list[str] | None, typer.Argument(help="Stages, with what is upstream of them; all by default.")
     ] = None,
+    allow_missing: Annotated[
+        bool,
+        typer.Option("--allow-missing", help="Data that is not here, but was recorded, is no reason to run."),
+    ] = False,
 ) -> None:
     """Say which stages would run, and why; a run may go on meanwhile."""
     from flows._dvc import Pipeline
 
-    pipeline = Pipeline(project_root(), stages or ())
+    pipeline = Pipeline(project_root(), stages or (), allow_missing=allow_missing)
     upstream = {stage.name: stage.upstream for stage in pipeline.plan}
     outdated: set[str] = set()
     for name, reasons in pipeline.changes():

@@ -121,9 +121,11 @@ def flow(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[...,
     """Return a function that runs the flow in a directory, in this process, and returns its state."""
     from flows.lifecycle import lifecycle
 
-    def run(root: Path, stages: list[str] | None = None, force: bool = False, jobs: int = 1) -> Any:
+    def run(
+        root: Path, stages: list[str] | None = None, force: bool = False, jobs: int = 1, **parameters: Any
+    ) -> Any:
         async def go() -> Any:
-            return await lifecycle(stages, force, jobs, return_state=True)
+            return await lifecycle(stages or [], force, jobs, **parameters, return_state=True)
 
         with monkeypatch.context() as patch:
             patch.chdir(root)

@@ -1,0 +1,170 @@
+"""What a stage's report says, as Prefect artifacts: tables and pictures of counts and statistics alone.
+
+A report is an output of its stage, and holds no person's value. The keys are stable: under each of them
+Prefect shows how the figures went from run to run.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from prefect.artifacts import acreate_image_artifact, acreate_markdown_artifact, acreate_table_artifact
+
+from flows._curves import curve
+
+Comparison = Sequence[tuple[str, Any, Any]]
+
+_REPORTS = Path("reports")
+
+
+async def publish(stage: str) -> None:
+    """Make the artifacts of `stage` from its reports in the working directory; of another stage none."""
+    make = _OF_STAGE.get(stage)
+    if make:
+        # The work does not depend on whether somebody can look at it.
+        with suppress(Exception):
+            await make()
+
+
+async def publish_comparison(name: str, rows: Comparison) -> None:
+    """Make the artifact of an experiment's metrics beside the workspace's."""
+    table = [{"metric": m, "workspace": _figure(old), name: _figure(new)} for m, old, new in rows]
+    with suppress(Exception):
+        await acreate_table_artifact(
+            table, key="experiment", description=f"Experiment {name}. `lockstep apply {name}` brings it in."
+        )
+
+
+async def _validate() -> None:
+    report = _read("validate.json")
+    counts: dict[str, list[int]] = {}
+    for result in report["results"]:
+        counts.setdefault(result["expectation"], []).append(bool(result["passed"]))
+    await acreate_table_artifact(
+        [
+            {"expectation": kind, "passed": sum(passed), "failed": len(passed) - sum(passed)}
+            for kind, passed in sorted(counts.items())
+        ],
+        key="validation",
+        description=f"{report['n_expectations']:,} expectations of {report['n_rows']:,} rows, "
+        f"{report['n_failed']:,} failed. {_where('validate.json')}",
+    )
+
+
+async def _debias() -> None:
+    report = _read("debias.json")
+    await acreate_table_artifact(
+        [
+            {
+                "feature": feature,
+                **found,
+                "dropped": "as a proxy" if feature in report["proxies_dropped"] else "",
+            }
+            for feature, found in sorted(
+                report["associations"].items(), key=lambda item: -max(item[1].values(), default=0.0)
+            )
+        ],
+        key="bias",
+        description="Cramér's V of each feature with each sensitive one, on the training rows. "
+        f"Sensitive features dropped: {', '.join(report['sensitive_dropped']) or 'none'}. {_where('debias.json')}",
+    )
+
+
+async def _resample() -> None:
+    report = _read("resample.json")
+    rows = [
+        {
+            "training rows": when,
+            "rows": report[when]["n_rows"],
+            "positive": report[when]["n_positive"],
+            "share": f"{report[when]['n_positive'] / report[when]['n_rows']:.4f}",
+            "made by the sampler": report[when].get("n_made", 0),
+        }
+        for when in ("before", "after")
+    ]
+    await acreate_table_artifact(
+        rows,
+        key="balance",
+        description=f"Classes before and after `{report['method']}`. {_where('resample.json')}",
+    )
+
+
+async def _evaluate() -> None:
+    report = _read("evaluation.json")
+    await acreate_markdown_artifact(_metrics(report), key="metrics", description=_where("evaluation.json"))
+    await acreate_table_artifact(
+        [
+            {"sensitive feature": sensitive, "group": group, **{k: _figure(v) for k, v in figures.items()}}
+            for sensitive, audited in report["fairness"].items()
+            for group, figures in audited["groups"].items()
+        ],
+        key="groups",
+        description="Rates of each group on the test rows. "
+        + " ".join(
+            f"{sensitive}: demographic parity difference {audited['demographic_parity_difference']:.4f}, "
+            f"equalized odds difference {audited['equalized_odds_difference']:.4f}."
+            for sensitive, audited in report["fairness"].items()
+        ),
+    )
+    for name, title, x, y in (
+        ("roc", "ROC curve on the test rows", "false_positive_rate", "true_positive_rate"),
+        ("pr", "Precision-recall curve on the test rows", "recall", "precision"),
+    ):
+        points = [(point[x], point[y]) for point in _read(f"{name}.json")]
+        picture = curve(points, title, x.replace("_", " "), y.replace("_", " "))
+        url = f"data:image/svg+xml;base64,{base64.b64encode(picture.encode()).decode()}"
+        await acreate_image_artifact(url, key=name, description=f"{title}. {_where(f'{name}.json')}")
+
+
+def _metrics(report: dict[str, Any]) -> str:
+    intervals = report["intervals"]
+    unseen = report["unseen"]["metrics"] or {}
+    lines = [
+        f"**Verdict: {report['verdict']}**\n",
+        f"| metric | {report['n_test']:,} test rows | 95 % interval | {report['unseen']['n_test']:,} unseen rows |",
+        "| --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| {name} | {_figure(value)} | {_interval(intervals.get(name))} | {_figure(unseen.get(name))} |"
+        for name, value in report["metrics"].items()
+    ]
+    lines += ["", "| gate | figure | 95 % interval | threshold | rows | verdict |", "| --- |" + " --- |" * 5]
+    lines += [
+        f"| {gate['gate']} | {_figure(gate['figure'])} | {_interval(gate['interval'])} "
+        f"| {gate['direction']} {gate['threshold']} | {gate['n_rows']:,} | {gate['verdict']} |"
+        for gate in report["gates"]
+    ]
+    return "\n".join(lines)
+
+
+_OF_STAGE: dict[str, Callable[[], Awaitable[None]]] = {
+    "validate": _validate,
+    "debias": _debias,
+    "resample": _resample,
+    "evaluate": _evaluate,
+}
+
+
+def _read(name: str) -> Any:
+    return json.loads((_REPORTS / name).read_bytes())
+
+
+def _where(name: str) -> str:
+    return f"Report: {_REPORTS / name}"
+
+
+def _interval(interval: Sequence[float] | None) -> str:
+    return "" if interval is None else " to ".join(f"{bound:.4f}" for bound in interval)
+
+
+def _figure(value: Any) -> str:
+    if value is None:
+        return ""
+    return (
+        f"{value:.4f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+    )
