@@ -13,7 +13,7 @@ _MAX_POINTS = 200
 def curve(points: Sequence[tuple[float, float]], title: str, x: str, y: str) -> str:
     """Draw `points`, of which neither coordinate leaves 0 to 1, with the axes' names `x` and `y`."""
     step = max(1, len(points) // _MAX_POINTS)
-    drawn = [*points[::step], *points[-1:]]
+    drawn = [*points[:-1:step], *points[-1:]]
     line = " ".join(f"{_across(px):.1f},{_down(py):.1f}" for px, py in drawn)
     middle, bottom = _LEFT + _SIDE / 2, _TOP + _SIDE
     grid = "".join(

@@ -135,3 +135,17 @@ def test_up_serves_the_flow_and_runs_use_its_server(
     write(project_of_up, {"source.txt": "b\n"})
     done = lockstep(project_of_up, "run")
     assert done.stdout.startswith(f"Prefect server: {address}\n")
+
+
+def test_missing_data_is_no_reason_where_it_may_be_missing(root: Path) -> None:
+    """A clone of a team's project, without the source table, after `dvc pull`."""
+    assert repro(root).returncode == 0
+    (root / "source.txt").unlink()
+    assert lockstep(root, "status").stdout.startswith("one: source.txt deleted\n")
+    assert loaded(root, "run", "--allow-missing")[0] == "Nothing to do: all 2 stages are up to date."
+    (root / "one.txt").unlink()
+    expected = ["Nothing to do: all 2 stages are up to date.", "code 0", "loaded ['dvc']"]
+    assert loaded(root, "run", "--allow-missing") == expected
+    assert lockstep(root, "status", "--allow-missing").stdout == "All 2 stages are up to date.\n"
+    write(root, {"two.txt": "altered\n"})
+    assert lockstep(root, "status", "--allow-missing").stdout == "two: two.txt changed\n"
