@@ -112,6 +112,18 @@ class Store:
         except (OSError, ValueError, TypeError, LookupError):
             return {}
 
+    def is_stale(self, output: Output) -> bool:
+        """Whether the output may well differ from what is recorded: its stage has to run, or a person makes it."""
+        stage = next(stage for stage in self._stages() if stage.addressing == output.stage)
+        with _dvc_errors():
+            return bool(
+                stage.is_data_source
+                or stage.is_callback
+                or stage.always_changed
+                or stage.changed_stage()
+                or any(dep.status() for dep in stage.deps)
+            )
+
     def object(self, md5: str) -> Path:
         """Where the cache has the content of this hash, or would have it."""
         return self.cache / md5[:2] / md5[2:]

@@ -1,8 +1,8 @@
-"""Checks every stored file of the project, and repairs what can be repaired."""
+"""Checks every stored file of the project."""
 
 from __future__ import annotations
 
-import shutil
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -23,8 +23,6 @@ from lockstep.errors import (
 from lockstep.sealing.header import MAGIC, Header, read_header
 from lockstep.sealing.vault import Vault
 
-QUARANTINE = Path(".lockstep/quarantine")
-
 REPAIR = "`lockstep fsck --repair`"
 
 Step = Callable[[], None]
@@ -38,6 +36,7 @@ class Trouble(Enum):
     UNSEALED = "not sealed"
     UNSUPPORTED = "of a later version"
     KEY_MISSING = "its key is missing"
+    ABSENT = "not here"
 
 
 @dataclass(frozen=True)
@@ -71,6 +70,10 @@ class Finding:
         return self.current or self.trouble is not Trouble.KEY_MISSING
 
 
+NOT_ITS_OBJECT = "its content is not the one that its name stands for"
+NOT_AS_RECORDED = "it is not the file that dvc.lock names"
+ABSENT = "dvc.lock names it, and neither workspace nor cache has it"
+
 _TROUBLE = {
     SealDamaged: Trouble.DAMAGED,
     WrongContext: Trouble.SWAPPED,
@@ -93,10 +96,16 @@ class Fsck:
         Its keys.
     registry
         Directory of its registry.
+
+    Attributes
+    ----------
+    not_pulled
+        How many outputs dvc.lock names where none of them is here, as after ``git clone``: not damage. Else 0.
     """
 
     def __init__(self, store: Store, vault: Vault, registry: Path) -> None:
         self.store = store
+        self.not_pulled = 0
         self._vault = vault
         self._registry = registry
         self.outputs = store.outputs()
@@ -123,7 +132,7 @@ class Fsck:
         found: list[Finding] = []
         for findings in (self._check_cache(step), self._check_workspace(step), self._check_registry(step)):
             found += findings
-        return found
+        return found + self._absent()
 
     def _check_cache(self, step: Step) -> Iterator[Finding]:
         sealed = {md5 for path, md5 in self.recorded.items() if path.endswith(".sealed")}
@@ -138,27 +147,63 @@ class Fsck:
         path = self.store.object(md5)
         try:
             right = md5_of(path) == md5.removesuffix(DIRECTORY)
+        except OSError as error:
+            return Finding(path, *_explained(error), md5 in self._current, md5)
+        try:
             is_sealed = self._verify(path, None, sealed)
         except (LockstepError, OSError) as error:
-            trouble, detail = _explained(error)
+            trouble, detail = _explained(error) if right else _altered(error, NOT_ITS_OBJECT)
         else:
             if right:
                 self._right.add(md5)
                 return None
-            trouble = Trouble.SWAPPED if is_sealed else Trouble.DAMAGED
-            detail = "its content is not the one that its name stands for"
+            trouble, detail = Trouble.SWAPPED if is_sealed else Trouble.DAMAGED, NOT_ITS_OBJECT
         return Finding(path, trouble, detail, md5 in self._current, md5)
 
     def _check_workspace(self, step: Step) -> Iterator[Finding]:
         for output, path in self._files:
-            name = path.relative_to(self.store.root).as_posix()
-            md5 = self.recorded.get(name)
-            as_recorded = self._header_of(md5)
-            try:
-                self._verify(path, as_recorded, name.endswith(".sealed") or as_recorded is not None)
-            except (LockstepError, OSError) as error:
-                yield Finding(path, *_explained(error), True, md5, output)
+            trouble = self._trouble_of(output, path)
+            if trouble:
+                name = path.relative_to(self.store.root).as_posix()
+                yield Finding(path, *trouble, True, self.recorded.get(name), output)
             step()
+
+    def _trouble_of(self, output: Output, path: Path) -> tuple[Trouble, str] | None:
+        name = path.relative_to(self.store.root).as_posix()
+        md5 = self.recorded.get(name)
+        as_recorded = self._header_of(md5)
+        try:
+            right = md5 is None or md5_of(path) == md5
+        except OSError as error:
+            return _explained(error)
+        try:
+            is_sealed = self._verify(path, as_recorded, name.endswith(".sealed") or as_recorded is not None)
+        except (LockstepError, OSError) as error:
+            return _explained(error) if right else _altered(error, NOT_AS_RECORDED)
+        # A stage that failed leaves files newer than dvc.lock. A sealed one proves what it is, by the header that
+        # dvc.lock's own has; of any other it is to be told from what has no reason to be another one.
+        proven = is_sealed and as_recorded is not None
+        if right or proven or not (is_sealed or output.cached) or self.store.is_stale(output):
+            return None
+        return Trouble.SWAPPED, NOT_AS_RECORDED
+
+    def _absent(self) -> list[Finding]:
+        """What dvc.lock names, and neither workspace nor cache has."""
+        stored = [
+            (path, md5, output)
+            for output in self.outputs
+            if output.md5 and output.cached
+            for path, md5 in (self.store.recorded(output) or {output.path: output.md5}).items()
+        ]
+        missing = [
+            Finding(self.store.root / path, Trouble.ABSENT, ABSENT, True, md5, output)
+            for path, md5, output in stored
+            if not (md5 in self._objects or os.path.lexists(self.store.root / path))
+        ]
+        if len(missing) == len(stored):
+            self.not_pulled = len({finding.output for finding in missing})
+            return []
+        return missing
 
     def _check_registry(self, step: Step) -> Iterator[Finding]:
         for registry, version in self._bundles:
@@ -189,94 +234,12 @@ class Fsck:
         return True
 
 
-@dataclass(frozen=True)
-class Result:
-    """What became of a finding, and whether the file is good again."""
-
-    finding: Finding
-    outcome: str
-    good: bool = False
-
-
-class Repair:
-    """Sets damaged files aside, and brings good ones back from the workspace, the cache or the DVC remote."""
-
-    def __init__(self, fsck: Fsck) -> None:
-        self._fsck = fsck
-        self._store = fsck.store
-
-    def run(self, findings: list[Finding]) -> list[Result]:
-        """Repair what `findings` name; gives each with what became of it."""
-        ours = [finding for finding in findings if remedy(finding) == REPAIR]
-        for finding in ours:
-            self._set_aside(finding.path)
-        results = self._bring_back([finding for finding in ours if finding.output is None])
-        results += [
-            self._check_out(finding, finding.output) for finding in ours if finding.output is not None
-        ]
-        return results + [Result(finding, remedy(finding)) for finding in findings if finding not in ours]
-
-    def _set_aside(self, path: Path) -> None:
-        root = self._store.root
-        name = path.relative_to(root) if path.is_relative_to(root) else Path("cache", *path.parts[-2:])
-        target = root / QUARANTINE / name
-        number = 0
-        while target.exists() or target.is_symlink():
-            number += 1
-            target = target.with_name(f"{name.name}.{number}")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_symlink():
-            # It leads into the cache, whose object is set aside on its own account.
-            path.unlink()
-        elif path.exists():
-            shutil.move(path, target)
-
-    def _bring_back(self, findings: list[Finding]) -> list[Result]:
-        at_hand = {md5: path for path, md5 in self._fsck.recorded.items()}
-        results, missing = [], {}
-        for finding in findings:
-            md5 = str(finding.md5)
-            copy = self._store.root / at_hand.get(md5, "")
-            if copy.is_file() and md5_of(copy) == md5:
-                self._store.place(copy, md5)
-                results.append(Result(finding, "restored from the workspace", good=True))
-            else:
-                missing[md5] = finding
-        if missing:
-            self._store.fetch(list(missing))
-        return results + [self._fetched(md5, finding) for md5, finding in missing.items()]
-
-    def _fetched(self, md5: str, finding: Finding) -> Result:
-        path = self._store.object(md5)
-        if not path.exists():
-            return Result(finding, self._lost(finding))
-        if self._fsck.check_object(md5) is None:
-            return Result(finding, "fetched again from the DVC remote", good=True)
-        self._set_aside(path)
-        return Result(finding, f"the DVC remote's copy is damaged too; {self._lost(finding)}")
-
-    def _check_out(self, finding: Finding, output: Output) -> Result:
-        if output.md5 and output.cached:
-            if not self._store.object(output.md5).exists():
-                self._store.fetch([output.md5])
-            if self._store.check_out(output.path) and finding.path.exists():
-                return Result(finding, "restored from the cache", good=True)
-        return Result(finding, f"set aside; stage {output.stage} will make it anew: `lockstep run`")
-
-    def _lost(self, finding: Finding) -> str:
-        if not finding.current:
-            return "set aside; an older version, which no DVC remote at hand has"
-        stages = [output.stage for output in self._fsck.outputs if self._is_of(finding, output)]
-        return f"set aside; stage {' or '.join(stages)} will make it anew: `lockstep run`"
-
-    def _is_of(self, finding: Finding, output: Output) -> bool:
-        return finding.md5 == output.md5 or finding.md5 in self._store.recorded(output).values()
-
-
 def remedy(finding: Finding) -> str:
     """What the person has to do about a finding that a repair does not touch, or has not touched yet."""
     if finding.trouble is Trouble.KEY_MISSING:
         return "import its key: `lockstep keys import FILE`" if finding.current else "an older version"
+    if finding.trouble is Trouble.ABSENT:
+        return "`dvc pull`, or `lockstep run` to make it anew"
     if finding.trouble is Trouble.UNSUPPORTED:
         return "upgrade Lockstep"
     if finding.md5 is None and finding.output is None:
@@ -291,6 +254,13 @@ def _explained(error: Exception) -> tuple[Trouble, str]:
     # The format's own words where there are some: file and remedy have columns of their own.
     inner = error.__context__ if type(error.__context__) is type(error) else error
     return trouble, str(inner)
+
+
+def _altered(error: Exception, how: str) -> tuple[Trouble, str]:
+    """What an error means for a file that is known not to be what it was: what its header asks for is not to be had."""
+    trouble, detail = _explained(error)
+    misled = trouble in (Trouble.KEY_MISSING, Trouble.UNSUPPORTED)
+    return (Trouble.DAMAGED, how) if misled else (trouble, detail)
 
 
 def _files(path: Path) -> list[Path]:

@@ -11,7 +11,7 @@ from flows.commands._project import project_root
 from lockstep.errors import LockstepError
 
 if TYPE_CHECKING:
-    from flows._fsck import Result
+    from flows._repair import Result
 
 
 def fsck(
@@ -22,13 +22,14 @@ def fsck(
         "params.yaml"
     ),
 ) -> None:
-    """Check every sealed file of the workspace, of DVC's cache and of the registry."""
+    """Check every sealed file of the workspace, of DVC's cache and of the registry, and that dvc.lock's are there."""
     from rich.console import Console
     from rich.progress import Progress
 
     from flows._cache import Store
-    from flows._fsck import QUARANTINE, Fsck, Repair, Result, remedy
+    from flows._fsck import Fsck, remedy
     from flows._locks import RUN, only_one
+    from flows._repair import QUARANTINE, Repair, Result
     from flows.commands.sealing import project_of
     from lockstep.bundle.registry import registry_root
     from lockstep.sealing.vault import open_vault
@@ -42,19 +43,22 @@ def fsck(
             with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
                 task = progress.add_task("checking", total=check.total)
                 findings = check.run(lambda: progress.advance(task))
-            results = (
-                Repair(check).run(findings) if repair else [Result(each, remedy(each)) for each in findings]
-            )
+            repairing = Repair(check)
+            results = repairing.run(findings) if repair else [Result(each, remedy(each)) for each in findings]
     finally:
         store.close()
     if results:
         console.print(_table(results, root))
     bad = [result for result in results if result.finding.is_damage and not result.good]
     console.print(f"{check.total} files and bundles checked, {len(bad)} to see to.")
+    if check.not_pulled:
+        console.print(
+            f"{check.not_pulled} outputs that dvc.lock names are not here yet: `dvc pull`, or `lockstep run`."
+        )
     if bad:
         raise LockstepError(
             f"{len(bad)} stored files are not what they should be."
-            + (f" The damaged ones lie in {QUARANTINE}." if repair else "")
+            + (f" The damaged ones lie in {QUARANTINE}." if repairing.set_aside else "")
         )
 
 

@@ -19,17 +19,28 @@ def rotate(params: Params = PARAMS) -> None:
     from rich.console import Console
 
     from flows import _rotation
+    from flows._cache import Store
+    from flows._erasure import left_behind
     from flows.commands.sealing import project_of
+    from lockstep.bundle.registry import registry_root
+    from lockstep.sealing.keyring import open_keyring
 
-    root, console = project_root(), Console()
+    root, project, console = project_root(), project_of(params), Console()
     interrupted = _rotation.is_interrupted(root)
     with console.status("Sealing anew"):
-        plan = _rotation.rotate(root, project_of(params))
+        plan = _rotation.rotate(root, project)
+    store = Store(root)
+    try:
+        older = open_keyring(project).keys.keys() - {plan.key_id}
+        left = left_behind(store, registry_root(root / "registry"), older)
+    finally:
+        store.close()
     typer.echo(
         f"{'Finished the interrupted rotation' if interrupted else 'Rotated'} to key {plan.key_id}: "
         f"{len(plan.changes)} files and directories changed, no stage has to run.\n"
         "Older versions and bundles stay under the old key until `lockstep keys destroy`.\n"
-        "Now back the keyring up (`lockstep keys export FILE`, also for your team), commit dvc.lock and\n"
+        + (f"So do these, which are no outputs of the pipeline: {', '.join(left)}.\n" if left else "")
+        + "Now back the keyring up (`lockstep keys export FILE`, also for your team), commit dvc.lock and\n"
         "lockstep.key-id where your project tracks them, and `dvc push`."
     )
 
@@ -63,7 +74,9 @@ def destroy(
             typer.echo(f"With key {key_id} of {keyring.source} these become unreadable, for good:")
             for line in what.lines():
                 typer.echo(f"  {line}")
-            typer.echo("and every copy of theirs in DVC remotes, backups and other clones.")
+            typer.echo(
+                "and every copy of theirs in DVC remotes, backups and other clones, and what lies elsewhere."
+            )
             if not yes and typer.prompt("Type the key's id to destroy it", default="") != key_id:
                 raise UsageError("Nothing was destroyed: that is not the key's id.")
             if activate is not None:

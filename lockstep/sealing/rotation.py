@@ -23,6 +23,7 @@ from lockstep.sealing.vault import Vault
 def vault_of_new_key(project: str) -> tuple[Vault, Key]:
     """A vault that opens with every key of the project and seals with a new one, which no keyring holds yet."""
     _refuse_variable()
+    _refuse_second_name(keyring_path(project))
     keyring, key = open_keyring(project), Key.generate()
     extended = Keyring(keyring.keys | {key.id: key}, keyring.active, keyring.digest_key, keyring.source)
     return Vault(project, extended, key), key
@@ -88,8 +89,10 @@ def destroy_key(project: str, key_id: str) -> None:
 
 def _change(project: str, change: Callable[[Keyring], Keyring], *, overwrite: bool = False) -> None:
     _refuse_variable()
-    path = keyring_path(project)
+    # A link stays one: what it leads to is the keyring.
+    path = keyring_path(project).resolve()
     with keyring_lock(path):
+        _refuse_second_name(path)
         keyring = change(open_keyring(project))
         # Killed writes may have left the key too, under names of their own.
         gone = [path, *path.parent.glob(f".{path.name}.*.tmp")] if overwrite else []
@@ -103,6 +106,15 @@ def _change(project: str, change: Callable[[Keyring], Keyring], *, overwrite: bo
                 os.fsync(file.fileno())
         for leftover in gone[1:]:
             leftover.unlink()
+
+
+def _refuse_second_name(path: Path) -> None:
+    """A change gives the file's first name another content: the second one would keep a key that was destroyed."""
+    if path.exists() and path.stat().st_nlink > 1:
+        raise KeyringError(
+            f"The keyring {path} has a second name (a hard link), which would keep the keys as they are. Find it with "
+            f"`find / -samefile {path}`, delete it or replace it by a copy, and try again."
+        )
 
 
 def _refuse_variable() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from lockstep.errors import KeyMissing, UsageError
+from lockstep.errors import KeyMissing, KeyringError, UsageError
 from lockstep.sealing.keyring import KEYRING_VARIABLE, open_keyring
 from lockstep.sealing.rotation import activate_key
 
@@ -91,12 +92,50 @@ def test_files_of_the_workspace_and_bundles_are_named(project: Path, lockstep: L
     assert (project / "dvc.lock").read_bytes() == lock
 
 
-def test_the_old_keyrings_blocks_are_overwritten(lockstep: Lockstep, old: str, tmp_path: Path) -> None:
-    still_linked = tmp_path / "blocks"
-    still_linked.hardlink_to(os.environ[KEYRING_VARIABLE])
-    size = still_linked.stat().st_size
+def test_what_is_no_output_is_named(project: Path, lockstep: Lockstep) -> None:
+    old = open_keyring("demo").active
+    vault().write("out/scores.sealed", b"x", role="predictions", schema="table/1", random_salt=True)
+    vault().write(".lockstep/quarantine/data/train.sealed", b"x", role="train", schema="table/1")
+    Path("notes").mkdir()
+    Path("notes/unsealed.txt").write_text("in clear")
+    named = ".lockstep/quarantine/data/train.sealed, out/scores.sealed"
+    assert f"which are no outputs of the pipeline: {named}." in lockstep("keys", "rotate")
+    printed = lockstep("keys", "destroy", old, "--yes")
+    assert "outputs in the workspace: nothing" in printed
+    assert f"other files in the workspace: {named}\n" in printed
+    with pytest.raises(KeyMissing):
+        vault().read("out/scores.sealed", role=None, schema=None)
+
+
+def test_the_old_keyrings_blocks_are_overwritten(lockstep: Lockstep, old: str) -> None:
     left_by_a_kill = Path(os.environ[KEYRING_VARIABLE]).with_name(".keyring.json.0123abcd.tmp")
     left_by_a_kill.write_bytes(keyring_file())
-    lockstep("keys", "destroy", old, "--yes")
+    with Path(os.environ[KEYRING_VARIABLE]).open("rb") as blocks:
+        size = len(blocks.read())
+        lockstep("keys", "destroy", old, "--yes")
+        blocks.seek(0)
+        assert blocks.read() == bytes(size)
     assert not left_by_a_kill.exists()
-    assert still_linked.read_bytes() == bytes(size)
+
+
+def test_a_linked_keyring_stays_linked(lockstep: Lockstep, old: str, tmp_path: Path) -> None:
+    link, real = Path(os.environ[KEYRING_VARIABLE]), tmp_path / "real" / "keyring.json"
+    real.parent.mkdir(mode=0o700)
+    link.rename(real)
+    link.symlink_to(real)
+    active = open_keyring("demo").active
+    activate_key("demo", old)
+    activate_key("demo", active)
+    lockstep("keys", "destroy", old, "--yes")
+    assert link.readlink() == real
+    assert [key["id"] for key in json.loads(real.read_bytes())["keys"]] == [active]
+    assert list(open_keyring("demo").keys) == [active]
+
+
+def test_a_keyring_with_a_second_name_is_refused(lockstep: Lockstep, old: str, tmp_path: Path) -> None:
+    (tmp_path / "theirs.json").hardlink_to(os.environ[KEYRING_VARIABLE])
+    before = keyring_file()
+    for change in (("destroy", old, "--yes"), ("rotate",)):
+        with pytest.raises(KeyringError, match="second name"):
+            lockstep("keys", *change)
+    assert keyring_file() == (tmp_path / "theirs.json").read_bytes() == before

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from flows._cache import md5_of
 from flows._locks import RUN, only_one
 from lockstep.errors import LockstepError, SealDamaged
 from lockstep.sealing.keyring import Keyring, save_keyring
 from lockstep.sealing.vault import Vault
 
-from .conftest import assert_up_to_date, cached, recorded, run_dvc, spoil, vault
+from .conftest import SECRET, assert_up_to_date, cached, recorded, run_dvc, spoil, vault
 
 Lockstep = Callable[..., str]
 
@@ -101,6 +102,84 @@ def test_files_in_each_others_place(project: Path, lockstep: Lockstep) -> None:
     assert_whole(project, lockstep)
 
 
+def test_a_file_in_anothers_place_whose_own_the_cache_lacks(project: Path, lockstep: Lockstep) -> None:
+    cached(project, "data/train.sealed").unlink()
+    shutil.copyfile(project / "data/test.sealed", project / "data/train.sealed")
+    assert "not the file that dvc.lock names" in refused(lockstep)
+    lockstep("fsck", "--repair")
+    assert quarantine(project) == ["data/train.sealed"]
+    assert_whole(project, lockstep)
+
+
+def test_a_rotten_plain_file_of_the_workspace(project: Path, lockstep: Lockstep) -> None:
+    spoil(project / "data/shards/count.txt", 0)
+    assert "not the file that dvc.lock names" in refused(lockstep)
+    lockstep("fsck", "--repair")
+    assert_whole(project, lockstep)
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_what_a_failed_stage_left_is_no_damage(project: Path, lockstep: Lockstep, cache: bool) -> None:
+    if not cache:
+        cached(project, "data/train.sealed").unlink()
+    (project / "source.txt").write_bytes(SECRET * 2)
+    stages = project / "stages.py"
+    stages.write_text(stages.read_text().replace("    for number in", "    sys.exit(1)\n    for number in"))
+    with pytest.raises(AssertionError):
+        run_dvc(project, "repro", "-q")
+    assert md5_of(project / "data/train.sealed") != recorded(project, "data/train.sealed")
+    assert "0 to see to" in lockstep("fsck")
+
+
+def test_what_nobody_has_is_named(project: Path, lockstep: Lockstep) -> None:
+    cached(project, "data/train.sealed").unlink()
+    shard = project / "data/shards/1.sealed"
+    cache = project / ".dvc/cache/files/md5"
+    md5 = md5_of(shard)
+    (cache / md5[:2] / md5[2:]).unlink()
+    for path in (project / "data/train.sealed", shard, project / "data/all.sealed"):
+        path.unlink()
+    printed = refused(lockstep)
+    assert "2 to see to" in printed
+    for path in ("data/train.sealed", "data/shards/1.sealed"):
+        assert f"{path}" in printed
+    assert printed.count("`dvc pull`, or `lockstep run` to make it anew") == 2
+    assert "quarantine" not in refused(lockstep, "--repair")
+    run_dvc(project, "pull", "-q")
+    assert_whole(project, lockstep)
+
+
+def test_a_fresh_clone_is_no_damage(project: Path, lockstep: Lockstep) -> None:
+    shutil.rmtree(project / ".dvc" / "cache")
+    shutil.rmtree(project / "data")
+    printed = lockstep("fsck")
+    assert "0 to see to" in printed
+    assert "4 outputs that dvc.lock names are not here yet: `dvc pull`, or `lockstep run`." in printed
+
+
+@pytest.mark.parametrize("at", [8, 9, 12, 15, 16, 23])
+def test_damage_of_the_header_is_not_taken_for_another_key_or_version(
+    project: Path, lockstep: Lockstep, at: int
+) -> None:
+    spoil(cached(project, "data/train.sealed"), at)
+    spoil(project / "data/test.sealed", at)
+    printed = refused(lockstep)
+    assert printed.count("damaged: ") == 2
+    assert "keys import" not in printed
+    assert "upgrade" not in printed
+    lockstep("fsck", "--repair")
+    assert len(quarantine(project)) == 2
+    assert_whole(project, lockstep)
+
+
+def test_a_rotten_object_that_dvc_lock_does_not_name(project: Path, lockstep: Lockstep) -> None:
+    old = cached(project, "data/train.sealed")
+    (project / "source.txt").write_bytes(SECRET * 2)
+    run_dvc(project, "repro", "-q")
+    spoil(old, 16)
+    assert "damaged" in refused(lockstep)
+
+
 def test_another_projects_file(project: Path, lockstep: Lockstep) -> None:
     other = Vault("other", vault()._keyring, vault()._key)
     other.write("data/train.sealed", b"x", role="train", schema="table/1")
@@ -156,7 +235,9 @@ def test_a_current_file_whose_key_is_missing(project: Path, lockstep: Lockstep) 
     path = Path(os.environ["LOCKSTEP_KEYRING"])
     path.unlink()
     save_keyring(Keyring.generate("another"), path)
-    assert "lockstep keys import" in refused(lockstep, "--repair")
+    printed = refused(lockstep, "--repair")
+    assert "lockstep keys import" in printed
+    assert "quarantine" not in printed
     assert not quarantine(project)
 
 
