@@ -216,7 +216,7 @@ def _project(work: Path, *, small: bool) -> Path:
     if small:
         shrink(root)
     set_up_keys(root)
-    subprocess.run(["dvc", "init", "-qf"], cwd=root, check=True)
+    subprocess.run(["dvc", "init", "-q", "-f"], cwd=root, check=True)
     subprocess.run(["git", "add", "-A"], cwd=root, check=True)
     return root
 

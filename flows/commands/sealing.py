@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
@@ -26,6 +29,8 @@ _PassphraseFile = Annotated[
 ]
 _Role = Annotated[str | None, typer.Option(help="What the file has to be, such as train or model.")]
 _Schema = Annotated[str | None, typer.Option(help="Format that its content has to have, such as table/1.")]
+
+_EXISTS = "{} exists. Name another file, or replace it with --force."
 
 PARAMS = Path("params.yaml")
 KEY_ID = Path("lockstep.key-id")
@@ -88,7 +93,8 @@ def keys_export(
     else:
         content = wrap(keyring, _passphrase(passphrase_file, confirm=True))
         what = f"{len(keyring.keys)} keys stand, under the passphrase, in"
-    write_atomic(file, content, 0o600)
+    with _created(file):
+        write_atomic(file, content, 0o600, overwrite=force)
     typer.echo(f"{what} {file}.")
 
 
@@ -130,8 +136,8 @@ def seal(
         out = file.with_name(file.name + ".sealed")
     _refuse_existing(out, force)
     vault = open_vault(project_of(params), key_id)
-    with sys.stdin.buffer if str(file) == "-" else _existing(file) as source:
-        vault.seal_stream(source, out, role=role, schema=schema, random_salt=random_salt)
+    with _standard_input() if str(file) == "-" else _existing(file) as source, _created(out):
+        vault.seal_stream(source, out, role=role, schema=schema, random_salt=random_salt, overwrite=force)
     typer.echo(f"Sealed {file} into {out}.")
 
 
@@ -149,25 +155,39 @@ def open_(
         _refuse_existing(out, force)
     vault = open_vault(_header(file).project, None)
     if out is not None:
-        vault.open_file(file, out, role=role, schema=schema)
+        with _created(out):
+            vault.open_file(file, out, role=role, schema=schema, overwrite=force)
         return
     # What is on the standard output cannot be taken back, so the end is checked before the start is written.
     vault.verify(file, role=role, schema=schema)
-    with file.open("rb") as source:
-        vault.open_stream(source, sys.stdout.buffer, role=role, schema=schema, name=str(file))
-    sys.stdout.buffer.flush()
+    try:
+        with file.open("rb") as source:
+            vault.open_stream(source, sys.stdout.buffer, role=role, schema=schema, name=str(file))
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        # Python would try to write the rest at its end, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise LockstepError(f"The standard output took only a part of {file}: {error.strerror}.") from None
 
 
 def inspect(files: Annotated[list[Path], typer.Argument(help="Sealed files.")]) -> None:
-    """Show what sealed files say of themselves, and check that they are whole."""
+    """Show what sealed files say of themselves, and check that they are whole.
+
+    It ends with 1 where a file is damaged or not sealed; one whose key is not at hand is shown unchecked.
+    """
     from lockstep.sealing._naming import naming
     from lockstep.sealing.cobblestone import plaintext_size
     from lockstep.sealing.vault import open_vault
 
     broken = []
     for file in files:
-        header = _header(file)
         typer.echo(f"{file}")
+        try:
+            header = _header(file)
+        except SealError as error:
+            typer.echo(f"  {'state':10} UNREADABLE. {error}")
+            broken.append(str(file))
+            continue
         size = "unknown"
         try:
             with naming(str(file)):
@@ -193,7 +213,7 @@ def inspect(files: Annotated[list[Path], typer.Argument(help="Sealed files.")]) 
             typer.echo(f"  {name:10} {fact}")
     if broken:
         raise LockstepError(
-            f"Damaged: {', '.join(broken)}. `lockstep fsck --repair` fetches again what the pipeline made."
+            f"Damaged or not sealed: {', '.join(broken)}. `lockstep fsck --repair` brings back what the pipeline made."
         )
 
 
@@ -216,8 +236,19 @@ def _header(file: Path) -> Header:
 
 
 def _refuse_existing(file: Path, force: bool) -> None:
+    if file.is_dir():
+        raise UsageError(f"{file} is a directory. Name a file in it.")
     if file.exists() and not force:
-        raise UsageError(f"{file} exists. Name another file, or replace it with --force.")
+        raise UsageError(_EXISTS.format(file))
+
+
+@contextmanager
+def _created(file: Path) -> Iterator[None]:
+    """Say it where `file` came into being while its content was made."""
+    try:
+        yield
+    except FileExistsError:
+        raise UsageError(_EXISTS.format(file)) from None
 
 
 def _passphrase(file: Path | None, *, confirm: bool = False) -> str:
@@ -225,11 +256,22 @@ def _passphrase(file: Path | None, *, confirm: bool = False) -> str:
     if file is None:
         return str(typer.prompt("Passphrase", hide_input=True, confirmation_prompt=confirm))
     with _existing(file) as source:
-        return source.read().decode("utf-8").rstrip("\r\n")
+        try:
+            return source.read().decode("utf-8").rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise UsageError(f"{file} is no text in UTF-8. Write the passphrase so.") from None
 
 
 def _existing(file: Path) -> BinaryIO:
     try:
         return file.open("rb")
     except FileNotFoundError:
-        raise UsageError(f"{file} does not exist.") from None
+        raise UsageError(f"{file} does not exist. Name a file that does.") from None
+    except IsADirectoryError:
+        raise UsageError(f"{file} is a directory. Name a file in it.") from None
+
+
+def _standard_input() -> BinaryIO:
+    if sys.stdin is None:
+        raise UsageError("The standard input is closed. Name a file, or send the content to it.")
+    return sys.stdin.buffer

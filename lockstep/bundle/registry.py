@@ -20,7 +20,7 @@ from typing import Literal
 from lockstep.bundle.contents import Bundle, read_bundle, read_manifest, write_bundle
 from lockstep.bundle.manifest import Manifest
 from lockstep.errors import LockstepError, RegistryError
-from lockstep.files import sync_directory, write_atomic
+from lockstep.files import make_directory, sync_directory, write_atomic
 from lockstep.sealing.vault import Vault
 
 REGISTRY_VARIABLE = "LOCKSTEP_REGISTRY"
@@ -176,7 +176,7 @@ class Registry:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        self._home.mkdir(parents=True, exist_ok=True)
+        make_directory(self._home)
         descriptor = os.open(self._home / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)

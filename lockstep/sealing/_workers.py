@@ -6,13 +6,14 @@ Threads do not help: most of a chunk's time goes into making its cipher object, 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import subprocess
 import sys
 from dataclasses import dataclass, field, replace
-from typing import IO, cast
+from typing import IO, NoReturn, cast
 
 from lockstep.errors import SealDamaged, SealError
 from lockstep.processes import die_with_parent
@@ -25,6 +26,9 @@ SEALED_BLOCK = BLOCK_CHUNKS * SEALED_CHUNK_SIZE
 MANY_BLOCKS = 128
 """From so many on, the start of another process is paid for."""
 MOST_PROCESSES = 4
+
+_FIRST_FREE = 3
+"""The first file descriptor behind the standard streams."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,9 @@ class Job:
         document["fingerprints"] = [fingerprint.hex() for fingerprint in self.fingerprints]
         return json.dumps(document).encode()
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Job is not pickled: it holds a key")
+
     @classmethod
     def from_json(cls, content: bytes) -> Job:
         """Inverse of `to_json`."""
@@ -91,9 +98,11 @@ def run(job: Job, source: int, target: int) -> None:
         work(job, source, target)
         return
     children: list[subprocess.Popen[bytes]] = []
+    # A child's standard streams would take the place of a source or target that is one here.
+    files = [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE) for each in (source, target)]
     try:
         for number in range(1, processes):
-            children.append(_start(source, target))
+            children.append(_start(*files))
             _send(children[-1], job.part(number, processes))
         work(job.part(0, processes), source, target)
         for child in children:
@@ -103,6 +112,8 @@ def run(job: Job, source: int, target: int) -> None:
             child.kill()
             child.wait()
             cast("IO[bytes]", child.stdout).close()
+        for each in files:
+            os.close(each)
 
 
 def work(job: Job, source: int, target: int) -> None:

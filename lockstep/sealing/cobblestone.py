@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from typing import Any
+from typing import Any, NoReturn
 
 from Crypto.Cipher import AES
 
@@ -100,6 +100,9 @@ class Message:
         if not hmac.compare_digest(message.prefix, prefix):
             raise SealDamaged("its header or salt was altered, or another key sealed it")
         return message
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Message is not pickled: it holds a key")
 
     def encrypt(self, plaintext: Buffer, before: bytes = b"") -> bytes:
         """The whole body, with `before` in front of it."""

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import errno
-import io
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import fsspec
 import yaml
 from fsspec.implementations.chained import ChainedFileSystem
 
 from lockstep.errors import SealError, UsageError
-from lockstep.sealing.cobblestone import CHUNK_SIZE
+from lockstep.sealing.reader import SealedReader
 from lockstep.sealing.vault import Vault, open_vault
 
 _PARAMS = Path("params.yaml")
@@ -54,6 +53,14 @@ class SealedFileSystem(ChainedFileSystem):
         """Whether something lies at `path`, damaged or not."""
         return bool(self.fs.exists(self._strip_protocol(path), **options))
 
+    def isfile(self, path: str) -> bool:
+        """Whether a file lies at `path`, damaged or not: whoever reads it is to be told what is wrong."""
+        return bool(self.fs.isfile(self._strip_protocol(path)))
+
+    def isdir(self, path: str) -> bool:
+        """Whether `path` is a directory."""
+        return bool(self.fs.isdir(self._strip_protocol(path)))
+
     def info(self, path: str, **options: Any) -> dict[str, Any]:
         """Facts of a file or directory; a file's size is that of its plaintext, authenticated."""
         path = self._strip_protocol(path)
@@ -87,15 +94,18 @@ class SealedFileSystem(ChainedFileSystem):
 
     def _size(self, path: str) -> int:
         with self._open(path) as file:
-            return file.seek(0, io.SEEK_END)
+            return file.size
 
-    def _open(self, path: str, mode: str = "rb", **options: Any) -> io.BufferedReader:
+    def _open(self, path: str, mode: str = "rb", **options: Any) -> SealedReader:
         if mode != "rb":
-            raise OSError(errno.EROFS, "Sealed files are read here; `lockstep seal` writes one", path)
-        vault = self._vault()
-        reader = vault.reader_of(self.fs.open(path, "rb"), name=path, **self._expected)
-        # A raw file reads a line byte by byte.
-        return io.BufferedReader(reader, CHUNK_SIZE)
+            self._refuse_to_write(path)
+        # Unbuffered, for a buffer over it would mix up the threads that share it.
+        return self._vault().reader_of(self.fs.open(path, "rb"), name=path, **self._expected)
+
+    def _refuse_to_write(self, path: str, *more: Any, **options: Any) -> NoReturn:
+        raise OSError(errno.EROFS, "Sealed files are read here; `lockstep seal` writes one", path)
+
+    mkdir = makedirs = rmdir = rm = rm_file = mv = cp_file = touch = _refuse_to_write
 
     def _vault(self) -> Vault:
         # Anew for each file: fsspec keeps file systems, and a keyring or working directory may change.

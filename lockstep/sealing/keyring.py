@@ -7,6 +7,7 @@ import binascii
 import fcntl
 import json
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lockstep.errors import KeyMissing, KeyringError
-from lockstep.files import sync_directory, write_atomic
+from lockstep.files import make_directory, write_atomic
 from lockstep.sealing.cobblestone import Buffer
 from lockstep.sealing.header import is_project
 from lockstep.sealing.keys import DigestKey, Key, from_token, is_key_id
@@ -112,9 +113,12 @@ class Keyring:
                 )
             keys = {entry["id"]: Key(_decode(entry["key"])) for entry in document["keys"]}
             digest_key, active = DigestKey(_decode(document["digest_key"])), document["active"]
-        except (ValueError, TypeError, LookupError):
+            known = is_key_id(active)
+        except (ValueError, TypeError, LookupError, RecursionError):
+            known = False
+        if not known:
             # What could not be parsed may be key material: nothing of it goes into the message.
-            raise KeyringError(f"{source} is no keyring, or was damaged. Restore its backup.") from None
+            raise KeyringError(f"{source} is no keyring, or was damaged. Restore its backup.")
         wrong = [key_id for key_id, key in keys.items() if key.id != key_id]
         if wrong:
             raise KeyringError(f"{source} was damaged: key {wrong[0]} is not the one it names. Restore it.")
@@ -125,16 +129,19 @@ class Keyring:
 
 
 def keyring_path(project: str) -> Path:
-    """Where the keyring of `project` lies: LOCKSTEP_KEYRING, else ~/.config/lockstep/PROJECT/keyring.json."""
+    """Where the keyring of `project` lies: LOCKSTEP_KEYRING, else ~/.config/lockstep/PROJECT/keyring.json.
+
+    The file itself where a symbolic link leads to it: a write beside the link would part the two.
+    """
     if os.environ.get(KEYRING_VARIABLE):
-        return Path(os.environ[KEYRING_VARIABLE]).expanduser()
+        return Path(os.environ[KEYRING_VARIABLE]).expanduser().resolve()
     if not is_project(project):
         raise KeyringError(
             f"A project id has letters, digits and ._+- and starts with a letter or digit. Received: "
             f"{project!r}. Correct `project` in params.yaml."
         )
     configuration = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-    return Path(configuration).expanduser() / "lockstep" / project / "keyring.json"
+    return (Path(configuration).expanduser() / "lockstep" / project / "keyring.json").resolve()
 
 
 def open_keyring(project: str) -> Keyring:
@@ -161,14 +168,14 @@ def open_keyring(project: str) -> Keyring:
 
 def save_keyring(keyring: Keyring, path: Path) -> None:
     """Replace the keyring file at `path`; for its owner alone."""
-    _make_private_directory(path.parent)
+    make_directory(path.parent, _PRIVATE_DIRECTORY)
     write_atomic(path, keyring.to_json(), _PRIVATE_FILE)
 
 
 @contextmanager
 def keyring_lock(path: Path) -> Iterator[None]:
     """Keep other processes from changing the keyring at `path` meanwhile."""
-    _make_private_directory(path.parent)
+    make_directory(path.parent, _PRIVATE_DIRECTORY)
     descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, _PRIVATE_FILE)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -266,10 +273,12 @@ def _create(path: Path, key_id_file: Path) -> bool:
 
 def _read(path: Path) -> Keyring:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _refuse_others(path, os.fstat(descriptor), path.parent.stat())
+    except BaseException:
+        os.close(descriptor)
+        raise
     with os.fdopen(descriptor, "rb") as file:
-        mode = os.fstat(descriptor).st_mode & 0o777
-        if mode & ~_PRIVATE_FILE:
-            raise KeyringError(f"The keyring {path} is open to others (mode {mode:o}). `chmod 600 {path}`.")
         return Keyring.from_json(file.read(), str(path))
 
 
@@ -287,8 +296,20 @@ def _decode(text: Any) -> bytes:
         raise ValueError from None
 
 
-def _make_private_directory(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        path.mkdir(mode=_PRIVATE_DIRECTORY, exist_ok=True)
-        sync_directory(path.parent)
+def _refuse_others(path: Path, file: os.stat_result, directory: os.stat_result) -> None:
+    """Refuse a keyring that others may read, own or put another in place of."""
+    if not stat.S_ISREG(file.st_mode):
+        raise KeyringError(f"The keyring {path} is no file. Name one with {KEYRING_VARIABLE}.")
+    mode = stat.S_IMODE(file.st_mode)
+    if mode & ~_PRIVATE_FILE:
+        raise KeyringError(f"The keyring {path} is open to others (mode {mode:o}). `chmod 600 {path}`.")
+    if file.st_uid not in (os.geteuid(), 0):
+        raise KeyringError(
+            f"The keyring {path} belongs to the user with id {file.st_uid}, who may change it. `chown` it."
+        )
+    # With the sticky bit a directory lets its files' owners alone replace them.
+    mode = stat.S_IMODE(directory.st_mode)
+    if mode & (stat.S_IWGRP | stat.S_IWOTH) and not mode & stat.S_ISVTX:
+        raise KeyringError(
+            f"Others may replace the keyring {path}: its directory has mode {mode:o}. `chmod go-w {path.parent}`."
+        )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import operator
 import os
+import threading
 from collections.abc import Callable
 from typing import BinaryIO
 
@@ -28,6 +30,9 @@ class SealedReader(io.RawIOBase):
 
     No byte is given out before its chunk's tag was checked. The length is authenticated when the reader is
     made, by the last chunk's tag: an end, or a seek from it, is never a truncated file's.
+
+    Several threads may share it: a thread that seeks reads from there, wherever others sought in between. (DuckDB
+    reads one handle from many threads, in two calls each.)
 
     Parameters
     ----------
@@ -55,7 +60,9 @@ class SealedReader(io.RawIOBase):
         super().__init__()
         self._file = file
         self.name = name
+        self._lock = threading.RLock()
         self._position = 0
+        self._sought = threading.local()
         with naming(name):
             file.seek(0)
             self.header, context = read_header(file)
@@ -78,18 +85,32 @@ class SealedReader(io.RawIOBase):
     def tell(self) -> int:
         """Position in the plaintext, in bytes."""
         self._check_open()
-        return self._position
+        return int(getattr(self._sought, "position", self._position))
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Move to `offset` bytes from the start, the position or the end; gives the new position."""
         self._check_open()
-        origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}
+        origin = {os.SEEK_SET: 0, os.SEEK_CUR: self.tell(), os.SEEK_END: self.size}
         if whence not in origin:
             raise ValueError(f"whence is 0, 1 or 2, not {whence}")
-        if origin[whence] + offset < 0:
-            raise ValueError(f"the position {origin[whence] + offset} lies before the start")
-        self._position = origin[whence] + offset
-        return self._position
+        position = origin[whence] + operator.index(offset)
+        if position < 0:
+            raise ValueError(f"the position {position} lies before the start")
+        self._position = self._sought.position = position
+        return position
+
+    def peek(self, size: int = 0) -> bytes:
+        """Some bytes from the position on, which stays; none only at the end. Lines are read by it."""
+        self._check_open()
+        number, within = divmod(self.tell(), CHUNK_SIZE)
+        with self._lock:
+            return bytes(self._chunk(number)[within:]) if number <= self._last else b""
+
+    def readall(self) -> bytes:
+        """All from the position on."""
+        content = bytearray(max(0, self.size - self.tell()))
+        self.readinto(content)
+        return bytes(content)
 
     def readinto(self, buffer: Buffer) -> int:  # type: ignore[override]
         """Fill `buffer` with plaintext from the position on; gives the bytes filled, fewer only at the end.
@@ -100,10 +121,16 @@ class SealedReader(io.RawIOBase):
             A chunk that was asked for was altered; the buffer then holds whole checked chunks or old content.
         """
         self._check_open()
-        output = memoryview(buffer).cast("B")
-        filled, wanted = 0, max(0, min(len(output), self.size - self._position))
+        with self._lock:
+            position = self._sought.__dict__.pop("position", self._position)
+            filled = self._read_at(position, memoryview(buffer).cast("B"))
+            self._position = position + filled
+        return filled
+
+    def _read_at(self, position: int, output: memoryview) -> int:
+        filled, wanted = 0, max(0, min(len(output), self.size - position))
         while filled < wanted:
-            number, within = divmod(self._position + filled, CHUNK_SIZE)
+            number, within = divmod(position + filled, CHUNK_SIZE)
             if within or wanted - filled < CHUNK_SIZE:
                 part = memoryview(self._chunk(number))[within:]
             else:
@@ -111,7 +138,6 @@ class SealedReader(io.RawIOBase):
             part = part[: wanted - filled]
             output[filled : filled + len(part)] = part
             filled += len(part)
-        self._position += filled
         return filled
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lockstep.errors import LockstepError, SealError, WrongContext
-from lockstep.files import replaced, write_atomic
+from lockstep.files import replaced, replaced_unseen, write_atomic
 from lockstep.sealing._naming import naming
 from lockstep.sealing.cobblestone import SALT_SIZE, Buffer, Message, decrypt
 from lockstep.sealing.header import Header, parse_header
@@ -90,18 +90,27 @@ class Vault:
         return self._open(sealed, role, schema, str(path))
 
     def seal_stream(
-        self, source: BinaryIO, target: PathLike, *, role: str, schema: str, random_salt: bool = False
+        self,
+        source: BinaryIO,
+        target: PathLike,
+        *,
+        role: str,
+        schema: str,
+        random_salt: bool = False,
+        overwrite: bool = True,
     ) -> None:
         """Seal what `source` holds into the file `target`: the bytes of `seal`, in constant memory.
 
-        `target` is replaced durably and in one step.
+        `target` is written durably and in one step.
 
         Raises
         ------
+        FileExistsError
+            `target` exists and is not to be replaced (`overwrite`).
         SealError
             `source` changed meanwhile; `target` is then as it was.
         """
-        with replaced(target) as file:
+        with replaced(target, overwrite=overwrite) as file:
             try:
                 seal_stream(
                     source, file, self._key, self._header(role, schema, random_salt), Path(target).parent
@@ -120,12 +129,30 @@ class Vault:
         with naming(name):
             open_stream(source, target, self._admitting(role, schema, name))
 
-    def open_file(self, path: PathLike, target: PathLike, *, role: str | None, schema: str | None) -> None:
+    def open_file(
+        self,
+        path: PathLike,
+        target: PathLike,
+        *,
+        role: str | None,
+        schema: str | None,
+        overwrite: bool = True,
+    ) -> None:
         """Open the sealed file `path` into the file `target`, for its owner alone, in constant memory.
 
-        `target` is replaced durably and in one step, after every tag of `path` was checked.
+        `target` is written durably and in one step, after every tag of `path` was checked; stopped before,
+        whatever the signal, nothing of the plaintext stays on the disk.
+
+        Raises
+        ------
+        FileExistsError
+            `target` exists and is not to be replaced (`overwrite`).
         """
-        with _existing(path) as file, replaced(target, 0o600) as opened, naming(str(path)):
+        with (
+            _existing(path) as file,
+            replaced_unseen(target, overwrite=overwrite) as opened,
+            naming(str(path)),
+        ):
             open_file(file, opened, self._admitting(role, schema, str(path)))
 
     def reader(self, path: PathLike, *, role: str | None, schema: str | None) -> SealedReader:

@@ -18,8 +18,8 @@ MIN_PASSPHRASE = 12
 _FORMAT = "lockstep-keyring-export/1"
 _COST = {"n": 2**17, "r": 8, "p": 1}
 """Of scrypt, as OWASP advises: 128 MiB and some tenths of a second for each guess."""
-_MOST = {"n": 2**20, "r": 16, "p": 4}
-"""What a file may ask for: it is not authenticated before it was paid."""
+_MOST = {"n": 2**20, "r": 8, "p": 4}
+"""What a file may ask for, 1 GiB: it is not authenticated before it was paid."""
 
 
 def wrap(keyring: Keyring, passphrase: str) -> bytes:

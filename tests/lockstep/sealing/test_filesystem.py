@@ -84,11 +84,16 @@ def test_pyarrow_reads_a_dataset_of_several_files() -> None:
     assert found["half"].to_pylist() == [99_999.5]
 
 
-def test_duckdb_reads_a_table() -> None:
-    with duckdb.connect() as connection:
-        connection.register_filesystem(SealedFileSystem())
-        query = f"select count(*), max(number) from read_parquet('{URL}')"
-        assert connection.execute(query).fetchone() == (200_000, 199_999)
+def test_duckdb_reads_a_table_from_many_threads() -> None:
+    # Many row groups, uncompressed: a thread that read from another's position would get wrong numbers, no error.
+    buffer = io.BytesIO()
+    pq.write_table(TABLE, buffer, row_group_size=5_000, compression="none", use_dictionary=False)
+    vault().write(PATH, buffer.getvalue(), role="train", schema="table/1")
+    query = f"select count(*), sum(number), sum(half) from read_parquet('{URL}')"
+    for _ in range(5):
+        with duckdb.connect() as connection:
+            connection.register_filesystem(SealedFileSystem())
+            assert connection.execute(query).fetchone() == (200_000, 19_999_900_000, 9_999_950_000.0)
 
 
 def test_polars_reads_a_file_object() -> None:
@@ -136,6 +141,23 @@ def test_it_needs_a_project(project: Path) -> None:
     with pytest.raises(UsageError, match="storage_options"):
         pd.read_parquet(URL)
     assert len(pd.read_parquet(URL, storage_options=DEMO)) == 200_000
+
+
+def test_a_damaged_file_of_a_dataset_is_named(project: Path) -> None:
+    flip(project / PATH, -5)
+    with pytest.raises(SealDamaged, match=r"train\.parquet\.sealed"):
+        pyarrow.dataset.dataset("data", filesystem=SealedFileSystem(), format="parquet").to_table()
+
+
+def test_a_part_of_a_file(project: Path) -> None:
+    assert SealedFileSystem().cat_file(PATH, start=-4) == b"PAR1"
+    assert SealedFileSystem().cat_file(PATH, start=0, end=4) == b"PAR1"
+
+
+@pytest.mark.parametrize("verb", ["mkdir", "makedirs", "rmdir", "rm", "touch"])
+def test_it_changes_nothing(verb: str) -> None:
+    with pytest.raises(OSError, match="lockstep seal"):
+        getattr(SealedFileSystem(), verb)("data")
 
 
 @pytest.mark.parametrize("mode", ["wb", "ab", "r+b"])

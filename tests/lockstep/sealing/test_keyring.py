@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from lockstep.errors import KeyMissing, KeyringError
+from lockstep.sealing._workers import Job
+from lockstep.sealing.cobblestone import Message
 from lockstep.sealing.keyring import (
     Keyring,
     import_keys,
@@ -276,3 +278,65 @@ def test_digest_is_keyed() -> None:
     one, two = DigestKey.generate(), DigestKey.generate()
     assert one.digest(b"x") == one.digest(bytearray(b"x")) != two.digest(b"x")
     assert len(one.digest(b"")) == 64
+
+
+def test_a_keyring_that_others_may_replace_is_refused(keyring_file: Path, tmp_path: Path) -> None:
+    set_up_keys("demo", tmp_path / "key-id")
+    keyring_file.parent.chmod(0o777)
+    with pytest.raises(KeyringError, match=r"mode 777.*chmod go-w"):
+        open_keyring("demo")
+    # As of a directory of temporary files, where nobody replaces another's.
+    keyring_file.parent.chmod(0o1777)
+    open_keyring("demo")
+
+
+def test_a_directory_is_no_keyring(keyring_file: Path) -> None:
+    keyring_file.mkdir(parents=True)
+    with pytest.raises(KeyringError, match="is no file"):
+        open_keyring("demo")
+
+
+@pytest.mark.parametrize("active", ["key", [], None, 7])
+def test_what_stands_in_place_of_an_id_is_not_shown(
+    keyring_file: Path, tmp_path: Path, active: object
+) -> None:
+    set_up_keys("demo", tmp_path / "key-id")
+    document = json.loads(keyring_file.read_text())
+    secret = document["keys"][0]["key"]
+    document["active"] = secret if active == "key" else active
+    keyring_file.write_text(json.dumps(document))
+    with pytest.raises(KeyringError, match="no keyring, or was damaged") as caught:
+        open_keyring("demo")
+    assert secret not in str(caught.value)
+
+
+def test_deep_nesting_is_no_keyring(keyring_file: Path) -> None:
+    with pytest.raises(KeyringError, match="no keyring, or was damaged"):
+        Keyring.from_json(b"[" * 100_000, "it")
+
+
+def test_a_link_to_a_keyring_stays_one(
+    keyring_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_up_keys("demo", tmp_path / "key-id")
+    link = tmp_path / "link.json"
+    link.symlink_to(keyring_file)
+    monkeypatch.setenv("LOCKSTEP_KEYRING", str(link))
+    keyring = open_keyring("demo")
+    save_keyring(keyring, keyring_path("demo"))
+    assert link.is_symlink()
+    assert open_keyring("demo").keys.keys() == keyring.keys.keys()
+
+
+@pytest.mark.parametrize(
+    "holder",
+    [
+        Message(bytes(32), b"", bytes(24)),
+        Job(False, bytes(32), b"", b"", 0, 0, 0, 0, 0),
+        Key.generate(),
+    ],
+    ids=lambda holder: type(holder).__name__,
+)
+def test_what_holds_a_key_is_not_pickled(holder: object) -> None:
+    with pytest.raises(TypeError, match="not pickled"):
+        pickle.dumps(holder)

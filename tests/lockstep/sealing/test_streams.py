@@ -117,6 +117,22 @@ def test_damage_is_seen_by_whichever_process(vault: Vault, tmp_path: Path, at: i
 
 
 @pytest.mark.usefixtures("several_processes")
+def test_the_standard_input_is_sealed_by_several_processes_too(vault: Vault, tmp_path: Path) -> None:
+    content = os.urandom(5 * PLAIN_BLOCK + 7)
+    (tmp_path / "source").write_bytes(content)
+    kept = os.dup(0)
+    try:
+        with (tmp_path / "source").open("rb") as source:
+            os.dup2(source.fileno(), 0)
+        with open(0, "rb", closefd=False) as standard_input:
+            vault.seal_stream(standard_input, tmp_path / "sealed", **EXPECTED)
+    finally:
+        os.dup2(kept, 0)
+        os.close(kept)
+    assert vault.read(tmp_path / "sealed", **EXPECTED) == content
+
+
+@pytest.mark.usefixtures("several_processes")
 def test_a_process_that_dies_is_no_success(
     vault: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
