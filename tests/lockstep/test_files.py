@@ -76,6 +76,8 @@ def test_a_file_that_came_meanwhile_is_kept(
 def test_nothing_stays_of_what_was_to_be_unseen(tmp_path: Path, number: signal.Signals) -> None:
     script = (
         "import os, signal; from lockstep.files import replaced_unseen\n"
+        # Under `nohup` it would be ignored.
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
         "with replaced_unseen('file') as file:\n"
         f"    file.write(b'plaintext'); file.flush(); os.kill(os.getpid(), {int(number)})"
     )
