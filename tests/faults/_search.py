@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
-import gzip
 import io
 import json
 import struct
+import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -37,7 +38,8 @@ def encodings(text: str = "", number: float | None = None, run: tuple[float, ...
             if number == int(number):
                 found[f"int64{order}"] = struct.pack(f"{order}q", int(number))
     if run:
-        found["float32 run"] = struct.pack(f"<{len(run)}f", *run)
+        for order in "<>":
+            found[f"float32 run{order}"] = struct.pack(f"{order}{len(run)}f", *run)
     return found
 
 
@@ -56,18 +58,45 @@ def leaks(roots: list[Path], planted: dict[str, dict[str, bytes]], leave_out: se
     return found
 
 
-def _readings(content: bytes) -> Iterator[tuple[str, bytes]]:
-    """The bytes, and what a reader would unpack from them."""
-    yield "", content
-    if content[:2] == b"\x1f\x8b":
-        yield " in gzip", gzip.decompress(content)
-    if content[:1] == b"\x78":
-        # Objects of git.
-        with suppress(zlib.error):
-            yield " in zlib", zlib.decompress(content)
-    if content[:4] == b"PAR1":
-        table = pq.read_table(io.BytesIO(content))
-        sink = io.BytesIO()
-        with pa.ipc.new_stream(sink, table.schema) as writer:
-            writer.write_table(table)
-        yield " in Parquet", sink.getvalue()
+def _readings(content: bytes, how: str = "") -> Iterator[tuple[str, bytes]]:
+    """The bytes, and what a reader would unpack from them, containers within containers included."""
+    yield how, content
+    for magic, (name, unpack) in _CONTAINERS.items():
+        if content.startswith(magic):
+            # What only begins like one stands there as it is.
+            with suppress(zlib.error, zipfile.BadZipFile, OSError, EOFError, pa.ArrowException):
+                for inner in unpack(content):
+                    yield from _readings(inner, f"{how} in {name}")
+
+
+def _unzip(content: bytes) -> Iterator[bytes]:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        yield from (archive.read(name) for name in archive.namelist())
+
+
+def _tables(content: bytes) -> Iterator[bytes]:
+    table = pq.read_table(io.BytesIO(content))
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    yield sink.getvalue()
+
+
+def _decompress(codec: str, content: bytes) -> Iterator[bytes]:
+    with pa.input_stream(pa.py_buffer(content), compression=codec) as stream:
+        yield stream.read()
+
+
+def _inflate(content: bytes) -> Iterator[bytes]:
+    yield zlib.decompressobj().decompress(content)
+
+
+_CONTAINERS: dict[bytes, tuple[str, Callable[[bytes], Iterator[bytes]]]] = {
+    b"\x1f\x8b": ("gzip", partial(_decompress, "gzip")),
+    b"\x28\xb5\x2f\xfd": ("zstd", partial(_decompress, "zstd")),
+    b"\x04\x22\x4d\x18": ("lz4", partial(_decompress, "lz4")),
+    b"PK\x03\x04": ("zip", _unzip),
+    b"PAR1": ("Parquet", _tables),
+    # Objects of git.
+    b"\x78": ("zlib", _inflate),
+}

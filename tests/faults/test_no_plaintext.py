@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import os
 import re
@@ -148,6 +150,23 @@ def test_the_search_finds_a_canary_in_a_report(tmp_path: Path) -> None:
     assert {line.split(": ")[1].split(" as ")[0] for line in found} == {"an unlisted category", "a number"}
 
 
+@pytest.mark.parametrize("kind", ["gzip", "zstd", "zip", "Parquet", "zip in gzip", "float32"])
+def test_the_search_looks_into_containers(tmp_path: Path, kind: str) -> None:
+    numbers, path, sink = np.array([ODD_NUMBER, NUMBER]), tmp_path / "file", io.BytesIO()
+    if kind == "Parquet":
+        pq.write_table(pa.table({"a": [CITY] * 50}), path, compression="brotli")
+    elif kind in ("gzip", "zstd"):
+        with pa.output_stream(path, compression=kind) as stream:
+            stream.write(CITY.encode() * 50)
+    elif kind == "float32":
+        path.write_bytes(b"." + numbers.astype(">f4").tobytes())
+    else:
+        np.savez_compressed(sink, numbers=numbers)
+        path.write_bytes(gzip.compress(sink.getvalue()) if kind == "zip in gzip" else sink.getvalue())
+    found = leaks([tmp_path], PLANTED, set())
+    assert any(" in ".join(reversed(kind.split(" in "))) in line for line in found), found
+
+
 def test_the_flow_leaves_no_canary(workspace: Workspace) -> None:
     finished = workspace.call("flows.cli", "run")
     assert finished.returncode == 0, finished.stderr
@@ -200,6 +219,67 @@ def test_an_exception_that_quotes_a_row_leaves_no_canary(workspace: Workspace, d
     path.write_text(before)
     assert finished.returncode != 0
     assert "Unexpected ValueError at split.py" in finished.stdout + finished.stderr
+    assert workspace.leaks() == []
+
+
+@pytest.mark.parametrize("door", ["flow", pytest.param("repro", marks=pytest.mark.faults)])
+def test_an_exception_inside_a_sampler_leaves_no_canary(workspace: Workspace, door: str) -> None:
+    path = workspace.project / "tasks" / "resample.py"
+    before = path.read_text()
+    line = "    labels = binary_labels(train, params.target, params.positive)\n"
+    assert line in before
+    # A real sampler, given a table that it cannot take, quotes the first value.
+    fails = (
+        "    from imblearn.over_sampling import SMOTE\n"
+        "    column = [[v] for v in train['state_of_previous_residence'].to_pylist() if v and 'vogel' in v]\n"
+        "    SMOTE().fit_resample(column * 20, [True] * 10 + [False] * (len(column) * 20 - 10))\n"
+    )
+    path.write_text(before.replace(line, fails + line))
+    workspace.parameter("resample", seed={"flow": 21, "repro": 22}[door])
+    finished = workspace.call(*DOORS[door])
+    path.write_text(before)
+    assert finished.returncode != 0
+    assert "Unexpected ValueError at resample.py" in finished.stdout + finished.stderr
+    assert workspace.leaks() == []
+
+
+BAD_ROWS = {
+    "with a field too many": f"{CITY},{NUMBER},0,{WEIGHT}".encode(),
+    "of another encoding": f"{CITY},{NUMBER},0".encode("utf-16-le"),
+    "with text where numbers are": f"Texas,{CITY},{NUMBER}".encode(),
+}
+
+
+@pytest.mark.parametrize(
+    ("bad", "door"),
+    [
+        pytest.param(
+            bad, door, marks=() if (bad, door) == ("with a field too many", "flow") else pytest.mark.faults
+        )
+        for bad in BAD_ROWS
+        for door in DOORS
+    ],
+)
+def test_a_bad_row_leaves_no_canary(workspace: Workspace, door: str, bad: str) -> None:
+    names = ["state_of_previous_residence", "capital_gains", "capital_losses"]
+    table = workspace.source.with_suffix(".csv")
+    rows = pq.read_table(workspace.source).select(names).slice(0, 100).to_pylist()
+    lines = [names, *([str(value) for value in row.values()] for row in rows)]
+    text = [",".join(line).encode() for line in lines]
+    text.insert(50, BAD_ROWS[bad])
+    table.write_bytes(b"\n".join(text))
+    graph = workspace.project / "dvc.yaml"
+    before = graph.read_text()
+    graph.write_text(before.replace("people.parquet", "people.csv"))
+    finished = workspace.call(*DOORS[door])
+    graph.write_text(before)
+    assert finished.returncode != 0
+    assert (
+        "people.csv" in finished.stdout + finished.stderr
+        or "capital_gains" in finished.stdout + finished.stderr
+    )
+    assert "Traceback" not in finished.stdout + finished.stderr
+    table.unlink()
     assert workspace.leaks() == []
 
 
