@@ -97,7 +97,7 @@ def experiment(
             )
         wanted = tuple(stage.name for stage in pipeline.plan if stage.name not in left_out)
         params = _yaml.load(root / "params.yaml")
-        override(params, overrides, pipeline.readers())
+        override(params, overrides, pipeline.readers(), root)
     finally:
         pipeline.close()
     with worktree(root) as tree:

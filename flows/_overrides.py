@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from flows._parameters import models
 from lockstep.errors import ParameterError
 
 Readers = Mapping[str, tuple[Sequence[str], set[str]]]
 """Of each stage the commands, and the keys of params.yaml that it declares."""
 
 
-def override(document: Any, overrides: Sequence[str], readers: Readers) -> None:
+def override(document: Any, overrides: Sequence[str], readers: Readers, root: Path) -> None:
     """Set the keys of a document of params.yaml.
 
     Parameters
@@ -25,6 +26,8 @@ def override(document: Any, overrides: Sequence[str], readers: Readers) -> None:
         ``KEY=VALUE`` each, with a dotted key and a value in YAML.
     readers
         The stages of the project.
+    root
+        Directory of the project.
 
     Raises
     ------
@@ -40,7 +43,7 @@ def override(document: Any, overrides: Sequence[str], readers: Readers) -> None:
             hint = f"Did you mean {close[0]}?" if close else "params.yaml lists them."
             raise ParameterError(f"{key} is not a parameter of this project. {hint}")
         _set(document, key, value)
-    _check(document, changes, readers)
+    _check(document, changes, readers, root)
 
 
 def _parse(text: str) -> tuple[str, Any]:
@@ -73,7 +76,7 @@ def _set(document: Any, key: str, value: Any) -> None:
     document[name] = value
 
 
-def _check(document: Any, changes: Mapping[str, Any], readers: Readers) -> None:
+def _check(document: Any, changes: Mapping[str, Any], readers: Readers, root: Path) -> None:
     """Have each of Lockstep's own stages that reads a changed key judge the whole of what it reads."""
     import yaml
 
@@ -84,22 +87,7 @@ def _check(document: Any, changes: Mapping[str, Any], readers: Readers) -> None:
         if not any(f"{key}.".startswith(f"{change}.") or change.startswith(f"{key}.")
                    for key in keys for change in changes):  # fmt: skip
             continue
-        for model in _models(commands):
+        for model in models(commands, root):
             from tasks._params import parse_params
 
             parse_params(model, read, "the overrides")
-
-
-def _models(commands: Sequence[str]) -> Iterator[Any]:
-    for command in commands:
-        found = re.match(r"python -m (tasks\.[A-Za-z]\w*)\b", command)
-        if found is None:
-            continue
-        try:
-            module = importlib.import_module(found[1])
-            from tasks._params import Params
-        except ModuleNotFoundError:
-            continue
-        for value in vars(module).values():
-            if isinstance(value, type) and issubclass(value, Params) and value.__module__ == module.__name__:
-                yield value

@@ -21,6 +21,7 @@ from flows._display import Display, make_display
 from flows._dvc import Outcome, Pipeline, Stage
 from flows._experiments import compare, experiment
 from flows._locks import RUN, only_one
+from flows._parameters import require_good
 from flows._progress import reported
 from flows._remote import push_passed
 from flows._runner import Command, LocalRunner, Report, Runner
@@ -90,6 +91,7 @@ async def _bring_up_to_date(
     """State of the run, and the stages that ran or were restored."""
     pipeline = Pipeline(root, stages, jobs, allow_missing=allow_missing)
     try:
+        require_good(root, pipeline, force=force)
         with make_display() as display:
             runner = LocalRunner(display.output)
             walk = _Walk(pipeline, runner, display, force, jobs)

@@ -22,12 +22,9 @@ def status(
     from flows._dvc import Pipeline
 
     pipeline = Pipeline(project_root(), stages or (), allow_missing=allow_missing)
-    upstream = {stage.name: stage.upstream for stage in pipeline.plan}
-    outdated: set[str] = set()
-    for name, reasons in pipeline.changes():
-        after = [other for other in upstream[name] if other in outdated]
-        if reasons or after:
-            outdated.add(name)
-            print(f"{name}: {'; '.join(reasons) if reasons else 'may run after ' + ', '.join(after)}")
+    outdated = False
+    for name, reasons, after in pipeline.outdated():
+        outdated = True
+        print(f"{name}: {'; '.join(reasons) if reasons else 'may run after ' + ', '.join(after)}")
     if not outdated:
-        print(f"All {len(upstream)} stages are up to date.")
+        print(f"All {len(pipeline.plan)} stages are up to date.")

@@ -267,7 +267,7 @@ def test_an_override_is_judged_before_anything_runs(overrides: list[str], words:
 
     document = _yaml.load(ROOT / "params.yaml")
     with pytest.raises(ParameterError, match=words):
-        override(document, overrides, READERS)
+        override(document, overrides, READERS, ROOT)
 
 
 def test_an_override_is_written_as_stages_read_it(tmp_path: Path) -> None:
@@ -279,6 +279,7 @@ def test_an_override_is_written_as_stages_read_it(tmp_path: Path) -> None:
         document,
         ["train.dropout=1e-5", "train.epochs = 5", "mine.depth=[1, 2]", "evaluate.gates.roc_auc=0.9"],
         READERS,
+        ROOT,
     )
     text = _yaml.dump(document).decode()
     assert "# What somebody may tune." in text

@@ -112,8 +112,8 @@ POINTS = {
 }
 # What only the flow has.
 FLOW_POINTS = {
-    "atomic rename of dvc.lock": ("flows._dvc:write_atomic", 2),
-    "hand-over to the runner": ("flows._dvc:_Call.run", 2),
+    "atomic rename of dvc.lock": ("flows._hooks:write_atomic", 2),
+    "hand-over to the runner": ("flows._hooks:Call.run", 2),
     "state of a task run": ("prefect.task_engine:AsyncTaskRunEngine.set_state", 5),
 }
 SAMPLE = {("flow", "run", "before"), ("flow", "record in dvc.lock", "after"), ("dvc", "commit", "before")}
