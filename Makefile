@@ -38,7 +38,7 @@ test: $(VENV)/.dev ## run the tests (below 10 minutes)
 	$(BIN)/python -m pytest -n auto --dist loadfile -m 'not faults and not slow'
 
 faults: $(VENV)/.dev ## kills, full disks, tampering: every one of them
-	$(BIN)/python -m pytest -m faults
+	$(BIN)/python -m pytest -n auto --dist worksteal -m faults
 
 fuzz: $(VENV)/.dev ## the property tests, with many more examples
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -m 'not slow' -k 'property or fuzz'
