@@ -19,12 +19,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import yaml
 
-from flows.commands.up import _free_port
+from tests.flows.conftest import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 CLEAN = ("dvc.lock", ".dvc/cache", ".dvc/tmp")
@@ -129,7 +130,7 @@ def emptied(root: Path, command: list[str]) -> Callable[[], Cost]:
 @contextmanager
 def server(home: Path) -> Iterator[None]:
     """A Prefect server, for this process and its children."""
-    port = _free_port()
+    port = free_port()
     os.environ.update(
         PREFECT_HOME=str(home),
         PREFECT_API_URL=f"http://127.0.0.1:{port}/api",
@@ -166,8 +167,8 @@ def nothing(bench: Bench, work: Path) -> None:
             f"nothing to do, {n} stages",
             1.05,
             "process",
-            lockstep=lambda root=root: measure(RUN, root),
-            dvc=lambda root=root: measure(REPRO, root),
+            lockstep=partial(measure, RUN, root),
+            dvc=partial(measure, REPRO, root),
         )
 
 

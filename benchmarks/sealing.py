@@ -18,7 +18,9 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TypedDict
 
 import yaml
 from Crypto.Cipher import AES
@@ -30,7 +32,16 @@ from lockstep.sealing.keyring import Keyring
 from lockstep.sealing.vault import Vault, open_vault
 
 MIB = 1 << 20
-KIND = {"role": "benchmark", "schema": "bytes/1"}
+
+
+class Kind(TypedDict):
+    """What a sealed file says it holds."""
+
+    role: str
+    schema: str
+
+
+KIND: Kind = {"role": "benchmark", "schema": "bytes/1"}
 
 
 def loop(content: bytes, times: int = 1) -> None:
@@ -74,7 +85,7 @@ def in_memory(vault: Vault, size: int, rounds: int) -> None:
             while file.readinto(target):
                 pass
 
-    contestants = {
+    contestants: dict[str, Callable[[], object]] = {
         "loop": lambda: loop(content),
         "seal, with the hash": lambda: vault.seal(content, **KIND),
         "seal, random salt": lambda: vault.seal(content, random_salt=True, **KIND),
@@ -126,13 +137,13 @@ def of_the_pipeline(folder: Path, rounds: int = 5) -> None:
         for path in read:
             content = vault.read(path, role=None, schema=None)
             (folder / "plain").write_bytes(content)
-            added += _best(rounds, lambda path=path: vault.read(path, role=None, schema=None))
+            added += _best(rounds, partial(vault.read, path, role=None, schema=None))
             added -= _best(rounds, (folder / "plain").read_bytes)
             sealed_bytes += len(content)
         for path in written:
             content = vault.read(path, role=None, schema=None)
-            added += _best(rounds, lambda content=content: vault.write(folder / "sealed", content, **KIND))
-            added -= _best(rounds, lambda content=content: write_atomic(folder / "plain", content))
+            added += _best(rounds, partial(vault.write, folder / "sealed", content, **KIND))
+            added -= _best(rounds, partial(write_atomic, folder / "plain", content))
             sealed_bytes += len(content)
     seconds = sum(
         json.loads(path.read_bytes())["seconds"] for path in Path(".lockstep/measured").glob("*.json")
