@@ -123,9 +123,15 @@ async def _experiment(
 
 async def _until_stopped(run: Coroutine[Any, Any, State[Any]], runner: Runner) -> State[Any]:
     going = asyncio.ensure_future(run)
-    watch = asyncio.ensure_future(watch_for_cancelling(flow_run.id, going.cancel))
+
+    def stop() -> None:
+        # Once: a worker sends a signal, too, for what the watch sees, and would interrupt the stopping itself.
+        if not going.cancelling():
+            going.cancel()
+
+    watch = asyncio.ensure_future(watch_for_cancelling(flow_run.id, stop))
     try:
-        with on_signals(going.cancel):
+        with on_signals(stop):
             return await going
     except asyncio.CancelledError:
         current = asyncio.current_task()

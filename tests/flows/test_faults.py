@@ -148,6 +148,45 @@ def test_cancelling_in_the_ui_stops_a_run_from_the_command_line(repository: Any,
     assert httpx.get(f"{server}/flow_runs/{latest['id']}").json()["state"]["name"] == "Cancelled"
 
 
+def test_a_worker_that_sends_a_signal_too_does_not_interrupt_the_stopping(
+    repository: Any, server: str
+) -> None:
+    root = chain(repository, "trap 'touch stopping' INT; touch pid; while :; do sleep 0.1; done")
+    run = start_lockstep(root, "run")
+    wait_for((root / "pid").exists)
+    latest = latest_run(server)
+    body = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
+    httpx.post(f"{server}/flow_runs/{latest['id']}/set_state", json=body).raise_for_status()
+    wait_for((root / "stopping").exists)
+    run.terminate()
+    _, stderr = run.communicate(timeout=20)
+    assert (run.returncode, stderr[:15]) == (130, "error: Stopped.")
+    state = httpx.get(f"{server}/flow_runs/{latest['id']}").json()["state"]
+    assert (state["name"], state["message"][:8]) == ("Cancelled", "Stopped.")
+    assert recorded(root) == {"first"}
+
+
+def test_a_retry_in_the_ui_goes_on_where_the_run_failed(project_of_up: Path, server: str) -> None:
+    """As its Retry does: the run waits anew for its worker, here that of `lockstep up`."""
+    before = (project_of_up / "dvc.yaml").read_text()
+    deployment = httpx.get(f"{server}/deployments/name/lifecycle/nightly").json()["id"]
+    write(project_of_up, {"source.txt": "c\n", "dvc.yaml": before.replace("cp one.txt two.txt", "exit 7")})
+    run = httpx.post(f"{server}/deployments/{deployment}/create_flow_run", json={}).json()["id"]
+
+    def ended() -> dict[str, Any] | None:
+        state = httpx.get(f"{server}/flow_runs/{run}").json()["state"]
+        return state if state["type"] in ("COMPLETED", "FAILED", "CRASHED") else None
+
+    state = wait_for(ended)
+    assert state["message"] == "stage two failed: The command `exit 7` ended with exit code 7."
+    write(project_of_up, {"dvc.yaml": before})
+    body = {"state": {"type": "SCHEDULED", "name": "AwaitingRetry"}, "force": True}
+    httpx.post(f"{server}/flow_runs/{run}/set_state", json=body).raise_for_status()
+    state = wait_for(ended)
+    assert state["message"] == "1 of 2 stages ran."
+    assert (project_of_up / "two.txt").read_text() == "c\n"
+
+
 @pytest.mark.parametrize("cmd", [WAITING, "python -m tasks.waiting"], ids=["shell", "stage process"])
 def test_a_killed_flow_leaves_no_orphan_and_the_next_run_goes_on(
     repository: Any, flow: Any, server: str, cmd: str
