@@ -37,11 +37,16 @@ def set_sink(sink: Sink | None) -> None:
 
 
 @contextmanager
-def track(work: str, total: int) -> Iterator[Callable[..., None]]:
-    """Yield ``advance(note="")``, to be called after each of `total` units of `work`."""
-    done = 0
+def track(work: str, total: int, done: int = 0) -> Iterator[Callable[..., None]]:
+    """Yield ``advance(note="")``, to be called after each of `total` units of `work`.
+
+    Of work that resumes, an earlier run has `done` units; then a first step says so.
+    """
+    resumed = "resumed" if done else ""
     if _sink is not None:
         sink = _sink
+        if done:
+            sink(Progress(work, done, total, resumed))
 
         def advance(note: str = "") -> None:
             nonlocal done
@@ -62,7 +67,7 @@ def track(work: str, total: int) -> Iterator[Callable[..., None]]:
             TextColumn("{task.fields[note]}"),
         )
         with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
-            task = bars.add_task(work, total=total, note="")
+            task = bars.add_task(work, total=total, completed=done, note=resumed)
 
             def advance_bar(note: str = "") -> None:
                 bars.update(task, advance=1, note=note)

@@ -16,10 +16,12 @@ from lockstep.data.tables import SCHEMA, from_parquet, raw_columns
 from lockstep.files import write_atomic
 from lockstep.models import saving
 from lockstep.models.calibration import fit_platt, fold
+from lockstep.models.checkpoints import Checkpoint, Epoch, State
 from lockstep.models.network import Network, inference
-from lockstep.models.training import Data, Epoch, Schedule, logits, train
+from lockstep.models.training import Data, Schedule, logits, train
 from lockstep.progress import track
 from lockstep.sealing.vault import open_vault
+from tasks._checkpoint import SealedCheckpoint
 from tasks._params import Params, key, load_params
 from tasks._stage import arguments, command, measured, write_report
 
@@ -55,8 +57,13 @@ class Trained(NamedTuple):
     report: dict[str, Any]
 
 
-def run(train_rows: pa.Table, validation: pa.Table, params: TrainParams) -> Trained:
+def run(train_rows: pa.Table, validation: pa.Table, params: TrainParams, checkpoint: Checkpoint) -> Trained:
     """Fit encoder and network on the training rows, calibrate on the validation rows.
+
+    Parameters
+    ----------
+    checkpoint
+        Tells the state to go on from, and keeps that after each epoch.
 
     Raises
     ------
@@ -80,14 +87,14 @@ def run(train_rows: pa.Table, validation: pa.Table, params: TrainParams) -> Trai
         np.ones(len(validation), dtype=np.float32),
     )
     network = _network(encoder, params)
-    with track("epochs", params.epochs) as advance:
-        trained = train(
-            network,
-            _schedule(params),
-            data,
-            held_out,
-            lambda epoch: advance(f"val_average_precision {epoch.val_average_precision:.4f}"),
-        )
+    start = checkpoint.load()
+    with track("epochs", params.epochs, len(start.curve) if start else 0) as advance:
+
+        def after_epoch(state: State) -> None:
+            checkpoint.save(state)
+            advance(f"val_average_precision {state.curve[-1].val_average_precision:.4f}")
+
+        trained = train(network, _schedule(params), data, held_out, after_epoch, start)
     slope, intercept = fit_platt(logits(inference(trained.model), held_out.features), held_out.labels)
     fold(trained.model, slope, intercept)
     report = {
@@ -141,15 +148,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     params = load_params(TrainParams, args.params)
     with measured("train"):
         vault = open_vault(params.project, args.key_id)
-        result = run(
-            from_parquet(vault.read(args.train, role="resampled-train", schema=SCHEMA)),
-            from_parquet(vault.read(args.validation, role="debiased-validation", schema=SCHEMA)),
-            params,
-        )
+        train_rows = from_parquet(vault.read(args.train, role="resampled-train", schema=SCHEMA))
+        validation = from_parquet(vault.read(args.validation, role="debiased-validation", schema=SCHEMA))
+        checkpoint = SealedCheckpoint(vault, "train", [args.train, args.validation], params)
+        result = run(train_rows, validation, params, checkpoint)
         vault.write(args.encoder, result.encoder, role="encoder", schema=ENCODER_SCHEMA)
         vault.write(args.model, result.network, role="float-model", schema=saving.SCHEMA)
         write_atomic(args.curve, _curve_table(result.curve))
         write_report(args.report, result.report)
+        checkpoint.discard()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lockstep.data.encoding import Features
+from lockstep.models import checkpoints
+from lockstep.models.checkpoints import Epoch, State
+from lockstep.models.divergence import NotFinite, explain
 from lockstep.models.network import Network, build, inference
 
 _PREDICT_BATCH = 8192
@@ -63,16 +67,6 @@ class Data:
 
 
 @dataclass(frozen=True)
-class Epoch:
-    """Figures of one pass."""
-
-    epoch: int
-    loss: float
-    val_average_precision: float
-    learning_rate: float
-
-
-@dataclass(frozen=True)
 class Trained:
     """A trained network: the weights of its best epoch, and the curve that led there."""
 
@@ -92,56 +86,86 @@ def make_deterministic(seed: int) -> None:
 
 
 def train(
-    network: Network, schedule: Schedule, data: Data, validation: Data, on_epoch: Callable[[Epoch], None]
+    network: Network,
+    schedule: Schedule,
+    data: Data,
+    validation: Data,
+    on_epoch: Callable[[State], None],
+    start: State | None = None,
 ) -> Trained:
     """Train `network` on `data`.
 
     Parameters
     ----------
     on_epoch
-        Called after each epoch with its figures.
+        Called after each epoch with the state that the next one starts from.
+    start
+        State of an earlier run with the same arguments, to go on from; None: begin anew.
 
     Returns
     -------
     Trained
         With the weights of the epoch of the best validation average precision.
+
+    Raises
+    ------
+    ModelError
+        The loss or a validation logit is not finite; the message names where that began.
     """
     import keras
 
     make_deterministic(schedule.seed)
     model = build(network)
-    rows = _batches(data, schedule)
+    steps = -(-len(data.labels) // schedule.batch_size)
     model.compile(
         optimizer=keras.optimizers.AdamW(
-            _learning_rate(schedule, len(rows)),
+            _learning_rate(schedule, steps),
             weight_decay=schedule.weight_decay,
             global_clipnorm=schedule.clip_norm,
         ),
         loss=keras.losses.BinaryCrossentropy(from_logits=True),
     )
-    curve: list[Epoch] = []
-    watch = _watch(validation, curve, on_epoch)
-    stop = keras.callbacks.EarlyStopping(
-        monitor="val_average_precision", mode="max", patience=schedule.patience, restore_best_weights=True
-    )
-    # The order matters: `watch` puts the figure into the logs that `stop` reads.
-    model.fit(rows, epochs=schedule.epochs, callbacks=[watch, stop], verbose=0, shuffle=False)
-    return Trained(model, tuple(curve), int(stop.best_epoch) + 1)
+    if start is None:
+        state = checkpoints.initial(model)
+    else:
+        state = start
+        checkpoints.restore(state, model)
+    infer = inference(model)
+    while not _is_over(state, schedule):
+        epoch = len(state.curve) + 1
+        batches = _batches(data, schedule, epoch)
+        try:
+            loss = _one_pass(model, batches)
+            average_precision = _average_precision(infer, validation, len(batches))
+        except NotFinite as found:
+            raise explain(model, state, batches, found.step, _slices(validation.features)) from None
+        learning_rate = float(model.optimizer.learning_rate)
+        state = checkpoints.advance(state, model, Epoch(epoch, loss, average_precision, learning_rate))
+        on_epoch(state)
+    model.set_weights(state.best)
+    return Trained(model, state.curve, state.best_epoch)
+
+
+def _is_over(state: State, schedule: Schedule) -> bool:
+    done = len(state.curve)
+    return bool(done) and (done >= schedule.epochs or done - state.best_epoch >= schedule.patience)
 
 
 def logits(call: Any, features: Features) -> npt.NDArray[np.float64]:
     """Logits of n rows, shape (n,); `call` is from `lockstep.models.network.inference`."""
-    inputs = network_inputs(features)
-    answers = [
-        call({name: part[start : start + _PREDICT_BATCH] for name, part in inputs.items()}).numpy()
-        for start in range(0, len(features.codes), _PREDICT_BATCH)
-    ]
+    answers = [call(inputs).numpy() for inputs in _slices(features)]
     return np.concatenate(answers).astype(np.float64)[:, 0]
 
 
 def network_inputs(features: Features) -> dict[str, npt.NDArray[Any]]:
     """Features by the name of the network's input; an input of no width does not exist."""
     return {name: part for name, part in features._asdict().items() if part.shape[1]}
+
+
+def _slices(features: Features) -> Iterator[dict[str, npt.NDArray[Any]]]:
+    inputs = network_inputs(features)
+    for start in range(0, len(features.codes), _PREDICT_BATCH):
+        yield {name: part[start : start + _PREDICT_BATCH] for name, part in inputs.items()}
 
 
 def _learning_rate(schedule: Schedule, steps_per_epoch: int) -> Any:
@@ -157,58 +181,43 @@ def _learning_rate(schedule: Schedule, steps_per_epoch: int) -> Any:
     )
 
 
-def _batches(data: Data, schedule: Schedule) -> Any:
+def _one_pass(model: Any, batches: Any) -> float:
+    """Train `model` on each batch once; return the mean loss."""
+    import keras
+
+    class Guard(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+            # The mean over the pass so far: once it is not finite it stays so.
+            if not math.isfinite((logs or {})["loss"]):
+                raise NotFinite(batch)
+
+    history = model.fit(batches, epochs=1, callbacks=[Guard()], verbose=0, shuffle=False)
+    return float(history.history["loss"][0])
+
+
+def _average_precision(infer: Any, validation: Data, steps: int) -> float:
+    from sklearn.metrics import average_precision_score
+
+    scores = logits(infer, validation.features)
+    if not np.isfinite(scores).all():
+        raise NotFinite(steps)
+    return float(average_precision_score(validation.labels, scores))
+
+
+def _batches(data: Data, schedule: Schedule, epoch: int) -> Any:
+    """Batches of one epoch: their order depends on seed and epoch alone, so that a resumed run sees the same one."""
     import keras
 
     inputs = network_inputs(data.features)
     labels = data.labels.astype(np.float32)[:, None]
-    n_rows = len(labels)
+    order = np.random.default_rng((schedule.seed, epoch)).permutation(len(labels))
 
     class Batches(keras.utils.PyDataset):
-        """Rows in an order that depends on seed and epoch alone, so that a resumed run sees the same one."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.epoch = 0
-            self._shuffle()
-
         def __len__(self) -> int:
-            return -(-n_rows // schedule.batch_size)
+            return -(-len(labels) // schedule.batch_size)
 
         def __getitem__(self, index: int) -> Any:
-            rows = self.order[index * schedule.batch_size : (index + 1) * schedule.batch_size]
+            rows = order[index * schedule.batch_size : (index + 1) * schedule.batch_size]
             return {k: v[rows] for k, v in inputs.items()}, labels[rows], data.weights[rows]
 
-        def on_epoch_end(self) -> None:
-            self.epoch += 1
-            self._shuffle()
-
-        def _shuffle(self) -> None:
-            self.order = np.random.default_rng((schedule.seed, self.epoch)).permutation(n_rows)
-
     return Batches()
-
-
-def _watch(validation: Data, curve: list[Epoch], on_epoch: Callable[[Epoch], None]) -> Any:
-    import keras
-    from sklearn.metrics import average_precision_score
-
-    class Watch(keras.callbacks.Callback):
-        def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-            self.call = inference(self.model)
-
-        def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-            figures = {} if logs is None else logs
-            scores = logits(self.call, validation.features)
-            figures["val_average_precision"] = float(average_precision_score(validation.labels, scores))
-            curve.append(
-                Epoch(
-                    epoch + 1,
-                    float(figures["loss"]),
-                    figures["val_average_precision"],
-                    float(self.model.optimizer.learning_rate),
-                )
-            )
-            on_epoch(curve[-1])
-
-    return Watch()

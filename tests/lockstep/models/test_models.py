@@ -11,8 +11,9 @@ from lockstep.data.encoding import Encoder
 from lockstep.errors import ModelError
 from lockstep.models import saving
 from lockstep.models.calibration import fit_platt, fold
+from lockstep.models.checkpoints import State
 from lockstep.models.network import Network, build, inference
-from lockstep.models.training import Data, Epoch, Schedule, logits, train
+from lockstep.models.training import Data, Schedule, logits, train
 
 RNG = np.random.default_rng(0)
 RAW = {"x": RNG.normal(size=600), "c": RNG.choice(list("abc"), 600).astype(object)}
@@ -25,14 +26,14 @@ SCHEDULE = Schedule(3, 64, 0.01, 0.1, 1e-3, 1.0, 2, 5)
 
 @pytest.fixture(scope="module")
 def trained() -> bytes:
-    return saving.to_bytes(NETWORK, train(NETWORK, SCHEDULE, DATA, DATA, lambda epoch: None).model)
+    return saving.to_bytes(NETWORK, train(NETWORK, SCHEDULE, DATA, DATA, lambda state: None).model)
 
 
 def test_two_trainings_give_the_same_bytes(trained: bytes) -> None:
-    seen: list[Epoch] = []
+    seen: list[State] = []
     again = train(NETWORK, SCHEDULE, DATA, DATA, seen.append)
     assert saving.to_bytes(NETWORK, again.model) == trained
-    assert [epoch.epoch for epoch in seen] == [1, 2, 3]
+    assert [len(state.curve) for state in seen] == [1, 2, 3]
     best = max(again.curve, key=lambda e: e.val_average_precision)
     assert again.best_epoch == best.epoch
 
@@ -40,7 +41,7 @@ def test_two_trainings_give_the_same_bytes(trained: bytes) -> None:
 def test_training_stops_when_validation_no_longer_improves() -> None:
     hopeless = Data(DATA.features, RNG.permutation(LABELS), DATA.weights)
     schedule = Schedule(40, 64, 0.01, 0.1, 1e-3, 1.0, 2, 5)
-    result = train(NETWORK, schedule, DATA, hopeless, lambda epoch: None)
+    result = train(NETWORK, schedule, DATA, hopeless, lambda state: None)
     assert len(result.curve) == result.best_epoch + 2 < 40
 
 

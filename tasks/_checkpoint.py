@@ -1,0 +1,115 @@
+"""Where a stage's training run outlives a kill: sealed scratch that only the same stage finds again."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from lockstep.errors import LockstepError
+from lockstep.models import checkpoints
+from lockstep.models.checkpoints import State
+from lockstep.sealing.vault import Vault
+from tasks._params import Params
+
+FOLDER = Path(".lockstep/checkpoints")
+
+_PROJECT = Path(__file__).resolve().parent.parent
+_ROOMS = ("tasks", "lockstep")
+
+
+class SealedCheckpoint:
+    """The state of a stage's training run, under the digest of all that it depends on.
+
+    Parameters
+    ----------
+    vault
+        What seals it.
+    stage
+        Name of the stage, whose module is ``tasks.STAGE``.
+    inputs
+        Files that it reads.
+    params
+        Its parameters.
+    """
+
+    def __init__(self, vault: Vault, stage: str, inputs: Sequence[Path], params: Params) -> None:
+        self._vault = vault
+        identity = {
+            "inputs": [_digest(path.read_bytes()) for path in inputs],
+            "params": params.model_dump(mode="json"),
+            "code": {name: _digest(source) for name, source in _sources(f"tasks.{stage}").items()},
+            "versions": checkpoints.versions(),
+        }
+        # Keyed, for parameters may be guessed.
+        digest = vault.digest(json.dumps(identity, sort_keys=True).encode())
+        self.path = FOLDER / stage / f"{digest}.sealed"
+
+    def load(self) -> State | None:
+        """State to go on from; None where there is none, or a damaged one."""
+        if not self.path.exists():
+            return None
+        try:
+            content = self._vault.read(self.path, role="checkpoint", schema=checkpoints.SCHEMA)
+            state = checkpoints.from_bytes(content)
+        except LockstepError:
+            _notice(f"{self.path} is damaged: training begins anew.")
+            return None
+        _notice(f"training resumes after epoch {len(state.curve)}, from {self.path}.")
+        return state
+
+    def save(self, state: State) -> None:
+        """Keep `state`; without room for it training goes on."""
+        try:
+            self._vault.write(
+                self.path,
+                checkpoints.to_bytes(state),
+                role="checkpoint",
+                schema=checkpoints.SCHEMA,
+                random_salt=True,
+            )
+        except OSError as error:
+            _notice(f"{self.path} cannot be written: {error.strerror}. A killed training would begin anew.")
+
+    def discard(self) -> None:
+        """Delete it, and every stale one of the stage."""
+        shutil.rmtree(self.path.parent, ignore_errors=True)
+
+
+def _notice(text: str) -> None:
+    print(f"notice: {text}", file=sys.stderr, flush=True)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _sources(module: str) -> dict[str, bytes]:
+    """Source of every first-party module that `module` may run, by name: the modules that dvc.yaml declares."""
+    found: dict[str, bytes] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        path = _PROJECT.joinpath(*name.split("."))
+        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        if name not in found and path.is_file():
+            found[name] = path.read_bytes()
+            waiting += _imports(found[name])
+            # Python runs the packages above a module first.
+            waiting += [name.rpartition(".")[0]] if "." in name else []
+    return found
+
+
+def _imports(source: bytes) -> Iterator[str]:
+    """Names of first-party modules that `source` imports; some are those of what a module holds."""
+    for node in ast.walk(ast.parse(source)):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        yield from (name for name in names if name.split(".")[0] in _ROOMS)
