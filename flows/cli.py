@@ -60,12 +60,12 @@ def main() -> NoReturn:
 def _dispatch(arguments: Sequence[str]) -> None:
     stages = [argument for argument in arguments[1:] if argument != _ALLOW_MISSING]
     if arguments[:1] == ["run"] and not any(stage.startswith("-") for stage in stages):
-        from flows.commands._project import check_python, finish_rotation, project_root
+        from flows.commands._project import check_python, project_root, recover
         from flows.commands._up_to_date import nothing_to_do
 
         root = project_root()
         check_python()
-        finish_rotation(root)
+        recover(root)
         if nothing_to_do(root, *stages, allow_missing=_ALLOW_MISSING in arguments):
             return
     verb = next((argument for argument in arguments if not argument.startswith("-")), None)

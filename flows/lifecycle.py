@@ -26,7 +26,7 @@ from flows._progress import reported
 from flows._remote import push_passed
 from flows._runner import Command, LocalRunner, Report, Runner
 from flows._stopping import bury, on_signals, watch_for_cancelling
-from flows.commands._project import finish_rotation
+from flows.commands._project import recover
 from lockstep.processes import die_with_parent
 from tasks._stage import explain
 
@@ -61,7 +61,7 @@ async def lifecycle(
         die_with_parent()
     root = Path.cwd()
     try:
-        finish_rotation(root)
+        recover(root)
         with only_one(
             root / RUN, f"Another run ({{owner}}) works in {root}. Wait for it, or stop it."
         ) as lock:

@@ -6,6 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from flows._rwlock import mend
 from lockstep.errors import UsageError
 
 
@@ -40,10 +41,18 @@ def check_python() -> None:
         )
 
 
-def finish_rotation(root: Path) -> None:
-    """Finish a rotation of the key that was interrupted: stages must not see half of it."""
-    if not (root / ".lockstep" / "rotation" / "journal.json").exists():
-        return
-    from flows._rotation import finish
+def recover(root: Path) -> None:
+    """Put in order what a process that was killed left, and say so: half a rotation of the key, DVC's record.
 
-    print(f"Finished the interrupted rotation to key {finish(root).key_id}.")
+    Raises
+    ------
+    LockstepError
+        It cannot be put in order yet.
+    """
+    # Stages must not see half of it.
+    if (root / ".lockstep" / "rotation" / "journal.json").exists():
+        from flows._rotation import finish
+
+        print(f"Finished the interrupted rotation to key {finish(root).key_id}.")
+    if mended := mend(root):
+        print(mended)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from flows._locks import RUN, only_one
-from flows.commands._project import finish_rotation, project_root
+from flows.commands._project import project_root, recover
 from lockstep.errors import UsageError
 
 
@@ -26,7 +26,7 @@ def apply(
             f"There are: {', '.join(names)}." if names else "There is none; `lockstep run --set` makes one."
         )
         raise UsageError(f"Name an experiment. {known}")
-    finish_rotation(root)
+    recover(root)
     with only_one(root / RUN, f"A run ({{owner}}) works in {root}. Wait for it, or stop it.", keep=True):
         _experiments.apply(root, experiment)
     print(f"The workspace is that of experiment {experiment}. Next: `lockstep run`, which deploys it.")

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from flows import _server
-from flows.commands._project import check_python, finish_rotation, project_root
+from flows.commands._project import check_python, project_root, recover
 from flows.commands._up_to_date import nothing_to_do
 from lockstep.errors import LockstepError, StageFailed
 
@@ -45,7 +45,7 @@ def run(
     """Bring the pipeline up to date, as a Prefect flow run; with --set, run an experiment."""
     root = project_root()
     check_python()
-    finish_rotation(root)
+    recover(root)
     if overrides:
         from flows._experiments import unused
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
 
+from flows._rwlock import mend
 from flows.commands._project import project_root
+from lockstep.errors import LockstepError
 
 
 def status(
@@ -21,7 +24,14 @@ def status(
     """Say which stages would run, and why; a run may go on meanwhile."""
     from flows._dvc import Pipeline
 
-    pipeline = Pipeline(project_root(), stages or (), allow_missing=allow_missing)
+    root = project_root()
+    try:
+        if mended := mend(root):
+            print(mended)
+    except LockstepError as error:
+        # To compare needs no lock.
+        print(f"warning: {error}", file=sys.stderr)
+    pipeline = Pipeline(root, stages or (), allow_missing=allow_missing)
     outdated = False
     for name, reasons, after in pipeline.outdated():
         outdated = True
