@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -41,15 +42,16 @@ def explain(
     before
         Its state before the epoch.
     batches
-        The epoch's batches, ``batches[i]`` of inputs, labels and weights.
+        The epoch's batches of inputs, labels and weights.
     step
         Of `NotFinite`.
     validation
         Inputs of the validation rows, slice by slice.
     """
     restore(before, model)
-    for i in range(step):
-        model.train_on_batch(*batches[i])
+    remaining = iter(batches)
+    for batch in islice(remaining, step):
+        model.train_on_batch(*batch)
     epoch, steps = len(before.curve) + 1, len(batches)
     if step == steps:
         what = f"after epoch {epoch}: a logit of a validation row"
@@ -57,7 +59,7 @@ def explain(
         origin = _in_weights(model) or next(filter(None, found), None)
     else:
         what = f"in step {step + 1:,} of {steps:,} of epoch {epoch}: its loss"
-        inputs, labels, weights = batches[step]
+        inputs, labels, weights = next(remaining)
         if bad := _count_not_finite([*inputs.values(), labels, weights]):
             return ModelError(
                 f"Training diverged {what} is not finite. Of the step's {len(labels):,} rows {bad:,} hold a feature "

@@ -131,9 +131,10 @@ def train(
         state = start
         checkpoints.restore(state, model)
     infer = inference(model)
+    tensors = _tensors(data)
     while not _is_over(state, schedule):
         epoch = len(state.curve) + 1
-        batches = _batches(data, schedule, epoch)
+        batches = _batches(tensors, schedule, epoch)
         try:
             loss = _one_pass(model, batches)
             average_precision = _average_precision(infer, validation, len(batches))
@@ -204,20 +205,23 @@ def _average_precision(infer: Any, validation: Data, steps: int) -> float:
     return float(average_precision_score(validation.labels, scores))
 
 
-def _batches(data: Data, schedule: Schedule, epoch: int) -> Any:
-    """Batches of one epoch: their order depends on seed and epoch alone, so that a resumed run sees the same one."""
-    import keras
+def _tensors(data: Data) -> Any:
+    import tensorflow as tf
 
-    inputs = network_inputs(data.features)
     labels = data.labels.astype(np.float32)[:, None]
-    order = np.random.default_rng((schedule.seed, epoch)).permutation(len(labels))
+    return tf.nest.map_structure(tf.constant, (network_inputs(data.features), labels, data.weights))
 
-    class Batches(keras.utils.PyDataset):
-        def __len__(self) -> int:
-            return -(-len(labels) // schedule.batch_size)
 
-        def __getitem__(self, index: int) -> Any:
-            rows = order[index * schedule.batch_size : (index + 1) * schedule.batch_size]
-            return {k: v[rows] for k, v in inputs.items()}, labels[rows], data.weights[rows]
+def _batches(tensors: Any, schedule: Schedule, epoch: int) -> Any:
+    """Batches of one epoch: their order depends on seed and epoch alone, so that a resumed run sees the same one."""
+    import tensorflow as tf
 
-    return Batches()
+    order = np.random.default_rng((schedule.seed, epoch)).permutation(len(tensors[-1]))
+
+    # AutoGraph would write the generated source to a temporary file.
+    @tf.autograph.experimental.do_not_convert
+    def gather(rows: Any) -> Any:
+        return tf.nest.map_structure(lambda part: tf.gather(part, rows), tensors)
+
+    # Beside the training step, and batch by batch: a dataset of rows would handle each by itself.
+    return tf.data.Dataset.from_tensor_slices(order).batch(schedule.batch_size).map(gather).prefetch(2)
