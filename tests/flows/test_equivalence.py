@@ -210,6 +210,40 @@ def test_parallel_is_the_same_and_quicker(repository: Any, flow: Any) -> None:
     assert listing(ours, ".dvc", "cache") == listing(theirs, ".dvc", "cache")
 
 
+@pytest.mark.parametrize(
+    ("files", "first"), [(CHAIN, "curve"), (KITCHEN_SINK, "bottom")], ids=["chain", "kitchen sink"]
+)
+def test_parallel_and_resumed_runs_leave_the_same(
+    files: dict[str, str], first: str, repository: Any, flow: Any
+) -> None:
+    """The order in dvc.lock is that in which stages ended; all else is as `dvc repro` leaves it."""
+    ours, theirs = repository("ours", **files), repository("theirs", **files)
+    for source in ("a\n", "aa\n"):
+        for root in (ours, theirs):
+            write(root, {"source.txt": source})
+        assert flow(ours, [first], jobs=2).is_completed()
+        state = flow(ours, jobs=3)
+        assert state.is_completed(), state.message
+        assert repro(theirs).returncode == 0
+        assert yaml.safe_load((ours / "dvc.lock").read_text()) == yaml.safe_load(
+            (theirs / "dvc.lock").read_text()
+        )
+        assert workspace(ours).keys() == workspace(theirs).keys()
+        assert {**workspace(ours), "dvc.lock": b""} == {**workspace(theirs), "dvc.lock": b""}
+        assert listing(ours, ".dvc", "cache") == listing(theirs, ".dvc", "cache")
+
+
+def test_a_stage_that_is_added_appears(repository: Any, flow: Any, server: str) -> None:
+    root = repository(**CHAIN)
+    assert flow(root).is_completed()
+    added = "  words:\n    cmd: wc -w < end.txt > words.txt\n    deps: [end.txt]\n    outs: [words.txt]\n"
+    write(root, {"dvc.yaml": CHAIN["dvc.yaml"] + added})
+    states = task_runs(server, flow(root))
+    assert states.pop("words") == ("Completed", "It ran.")
+    assert set(states.values()) == {("Cached", "unchanged")}
+    assert len(states) == 5
+
+
 def test_named_stages_and_force(repository: Any, flow: Any, server: str) -> None:
     root = repository(**CHAIN)
     assert set(task_runs(server, flow(root, ["louder"]))) == {"loud", "louder"}
