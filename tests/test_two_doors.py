@@ -82,6 +82,38 @@ def test_after_repro_the_flow_has_nothing_to_do(doors: tuple[Path, Path]) -> Non
     assert "Nothing to do" in by_flow.stdout
 
 
+def test_a_clone_without_the_source_pulls_runs_nothing_and_deploys(
+    doors: tuple[Path, Path], tmp_path: Path
+) -> None:
+    flow, _ = doors
+    identity = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+    assert call(flow, "git", "add", "-A").returncode == 0
+    committed = call(flow, "git", *identity, "commit", "-qm", "Run")
+    assert committed.returncode == 0, committed.stderr
+    clone = tmp_path / "clone"
+    assert call(tmp_path, "git", "clone", "-q", str(flow), str(clone), home=tmp_path).returncode == 0
+    assert dvc(clone, "remote", "modify", "--local", "local", "url", str(flow / "remote")).returncode == 0
+    pulled = dvc(clone, "pull")
+    assert pulled.returncode == 0, pulled.stderr
+    source, receipt = "data/raw/census.parquet", "reports/deploy.json"
+    made = [out for stage in stages(flow).values() for out in outputs(stage) if out != source]
+    assert {out for out in made if not (clone / out).exists()} == set()
+    assert all((clone / out).read_bytes() == (flow / out).read_bytes() for out in made)
+    assert not (clone / source).exists()
+    assert not (clone / "registry").exists()
+    before = (clone / "dvc.lock").read_bytes()
+    repro = dvc(clone, "repro", "--allow-missing")
+    assert (repro.returncode, "Running stage" in repro.stdout) == (0, False), repro.stderr
+    by_flow = lockstep(clone, "run", "--allow-missing")
+    assert by_flow.stdout == "Nothing to do: all 10 stages are up to date.\n", by_flow.stderr
+    deployed = lockstep(clone, "deploy")
+    assert (deployed.returncode, "is deployed" in deployed.stdout) == (0, True), deployed.stderr
+    champion = json.loads((clone / "registry/income/champion.json").read_text())
+    assert champion["candidate"] == json.loads((flow / receipt).read_text())["candidate"]
+    assert (clone / receipt).read_bytes() == (flow / receipt).read_bytes()
+    assert (clone / "dvc.lock").read_bytes() == before
+
+
 def test_metrics_can_be_recomputed_from_the_sealed_predictions(doors: tuple[Path, Path]) -> None:
     flow, _ = doors
     metrics = json.loads((flow / "reports/metrics.json").read_text())
