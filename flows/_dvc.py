@@ -7,6 +7,7 @@ A stage is reproduced by DVC's own function, so that dvc.lock, the cache and the
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import threading
 from collections.abc import Iterator, Sequence
@@ -224,6 +225,16 @@ def _dvc_errors() -> Iterator[None]:
             "lockstep.key-id."
         ) from error
     except DvcException as error:
+        _raise_full_disk(error)
         # DVC's own command line prints the place in dvc.yaml beside the message.
         detail = " ".join(str(getattr(error, "exc", "")).split())
         raise LockstepError(f"{error}: {detail}" if detail else str(error)) from error
+
+
+def _raise_full_disk(error: BaseException) -> None:
+    """Raise what the system said, where DVC's words tell of kinds of links and not of a disk that is full."""
+    below: BaseException | None = error
+    while below:
+        if isinstance(below, OSError) and below.errno == errno.ENOSPC:
+            raise below
+        below = below.__cause__ or below.__context__

@@ -8,6 +8,7 @@ has got, after a restart say, for alive.
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,8 @@ def _mend(root: Path, path: Path) -> str | None:
             return None
         text, written = path.read_text(errors="replace"), path.stat().st_mtime
         readable = _is_json(text)
-        owners = {int(pid) for pid in re.findall(r'"pid":\s*(\d+)', text)}
+        # This process runs no stage yet, or no longer.
+        owners = {int(pid) for pid in re.findall(r'"pid":\s*(\d+)', text)} - {os.getpid()}
         reused = {pid for pid in owners if _started(pid) > written + _CLOCK_SECONDS}
         living = {pid for pid in owners - reused if _started(pid)}
         if readable and (living or not reused):
