@@ -8,10 +8,14 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
 from prefect.states import Crashed
+
+from flows._locks import RUN, only_one
+from lockstep.errors import LockstepError
 
 POLL_SECONDS = 2.0
 
@@ -74,3 +78,10 @@ async def bury(run_id: str) -> None:
                 await client.set_flow_run_state(
                     UUID(run_id), Crashed(message="Its process was killed."), force=True
                 )
+
+
+async def bury_left(root: Path) -> None:
+    """Mark the run that was killed last in the project: until then it keeps the deployment's only slot."""
+    with suppress(LockstepError), only_one(root / RUN, "{owner}") as lock:
+        if lock.left:
+            await bury(lock.left)

@@ -120,6 +120,7 @@ def _serve(root: Path, address: str, schedule: str) -> None:
     from prefect.runner import Runner
     from prefect.types.entrypoint import EntrypointType
 
+    from flows._stopping import bury_left
     from flows.lifecycle import lifecycle
 
     async def serve() -> None:
@@ -134,6 +135,7 @@ def _serve(root: Path, address: str, schedule: str) -> None:
             )
         except ValueError:
             raise UsageError(f"--schedule: {schedule!r} is no cron schedule, such as '0 2 * * *'.") from None
+        await bury_left(root)
         runner = Runner("lockstep", query_seconds=_QUERY_SECONDS)
         await runner.aadd_deployment(deployment)
         print(f"Prefect UI: {_ui(address)}")
