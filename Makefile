@@ -8,10 +8,10 @@ unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run install test test-all faults fuzz check fmt deps lock clean
+.PHONY: help run install test test-all faults fuzz screenshots check fmt deps lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 run: install ## run the whole pipeline on the Census table and print the result
 	@lockstep run
@@ -45,6 +45,9 @@ fuzz: $(VENV)/.dev ## the property tests, with many more examples
 
 test-all: $(VENV)/.dev ## every test there is
 	$(BIN)/python -m pytest
+
+screenshots: $(VENV)/.dev ## go through the UI on the whole table and write docs/screenshots/ (needs chromium)
+	LOCKSTEP_SCREENSHOTS=1 $(BIN)/python -m pytest tests/browser
 
 check: $(VENV)/.dev ## ruff, mypy, import-linter, and whether dvc.yaml names the modules in use
 	ruff check .
