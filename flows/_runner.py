@@ -136,7 +136,7 @@ class LocalRunner:
         child = await _Child.start(program, command, self._output)
         code = await child.wait()
         if code:
-            raise StageFailed(f"The command `{line}` {_ending(code)}.")
+            raise StageFailed(f"The command `{line}` {ending(code)}.")
 
     async def close(self) -> None:
         """End the idle stage processes."""
@@ -260,7 +260,7 @@ class _StageProcess:
             self._writer.close()
             raise
         self._writer.close()
-        raise StageFailed(f"Its process {_ending(code)}.")
+        raise StageFailed(f"Its process {ending(code)}.")
 
     async def _receive(self) -> bytes:
         with suppress(ConnectionResetError):
@@ -273,7 +273,8 @@ class _StageProcess:
         await self._child.end(interrupt=False)
 
 
-def _ending(code: int) -> str:
+def ending(code: int) -> str:
+    """How a process ended, as the end of a sentence; negative codes are signals."""
     if code >= 0:
         return f"ended with exit code {code}"
     name = signal.Signals(-code).name

@@ -12,16 +12,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from flows import _server
 from flows._locks import UP, only_one
-from flows._runner import SUPERVISE
+from flows._runner import SUPERVISE, ending
 from flows.commands._project import check_python, project_root
 from lockstep.errors import LockstepError, UsageError
 
@@ -61,12 +61,12 @@ def up(
             _serve(root, address, schedule)
             return
         _check_host(host)
-        with _kept_server(root, host, port) as address:
-            _serve(root, address, schedule)
+        with _kept_server(root, host, port) as (address, process):
+            _serve(root, address, schedule, process)
 
 
 @contextmanager
-def _kept_server(root: Path, host: str, port: int) -> Iterator[str]:
+def _kept_server(root: Path, host: str, port: int) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     port = _listening_port(host, port)
     near = _ANY.get(host, host)
     address = f"http://[{near}]:{port}/api" if ":" in near else f"http://{near}:{port}/api"
@@ -91,7 +91,7 @@ def _kept_server(root: Path, host: str, port: int) -> Iterator[str]:
         importlib.import_module("flows.lifecycle")
         _wait(process, address)
         _server.keep(root, address)
-        yield address
+        yield address, process
     finally:
         _end(process)
 
@@ -116,7 +116,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _serve(root: Path, address: str, schedule: str) -> None:
+def _serve(root: Path, address: str, schedule: str, server: subprocess.Popen[bytes] | None = None) -> None:
     from prefect.runner import Runner
     from prefect.types.entrypoint import EntrypointType
 
@@ -143,10 +143,27 @@ def _serve(root: Path, address: str, schedule: str) -> None:
             f"The pipeline runs at {schedule!r} (UTC), and from the UI: Deployments, lifecycle/nightly, Run."
         )
         print("Ctrl-C ends both.", flush=True)
-        await runner.start()
+        await _until_ended(runner.start(), server)
 
     with suppress(KeyboardInterrupt):
         asyncio.run(serve())
+
+
+async def _until_ended(worker: Coroutine[Any, Any, None], server: subprocess.Popen[bytes] | None) -> None:
+    """Await the worker; a server that ends takes it along, for a schedule without one would fire unseen."""
+    working = asyncio.ensure_future(worker)
+    try:
+        while not working.done():
+            await asyncio.wait([working], timeout=1.0)
+            if server is not None and (code := server.poll()) is not None:
+                raise LockstepError(
+                    f"The Prefect server {ending(code)}; see {_LOG}. What had ended is recorded. Start `lockstep up` "
+                    "again."
+                )
+    finally:
+        working.cancel()
+        await asyncio.wait([working], timeout=_STOP_SECONDS)
+    await working
 
 
 def _ui(address: str) -> str:

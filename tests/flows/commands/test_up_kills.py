@@ -111,6 +111,7 @@ def test_a_kill_of_the_server_alone(project: Path, up: Any) -> None:
     assert (beside.returncode, "Traceback" in errors) == (1, False)
     assert "The Prefect server cannot be reached any more" in errors
     assert recorded(project) == {"first", "second"}
-    process.kill()
-    process.communicate()
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, "Traceback" in errors) == (1, False)
+    assert "The Prefect server was ended by SIGKILL" in errors
     assert lockstep(project, "run").stdout == "Nothing to do: all 2 stages are up to date.\n"
