@@ -32,31 +32,31 @@ class SealedCheckpoint:
     stage
         Name of the stage, whose module is ``tasks.STAGE``.
     inputs
-        Files that it reads.
+        What it has read. Not the files: they may be others by the time that they are read again.
     params
         Its parameters.
     """
 
-    def __init__(self, vault: Vault, stage: str, inputs: Sequence[Path], params: Params) -> None:
+    def __init__(self, vault: Vault, stage: str, inputs: Sequence[bytes], params: Params) -> None:
         self._vault = vault
         identity = {
-            "inputs": [_digest(path.read_bytes()) for path in inputs],
+            "inputs": [_digest(content) for content in inputs],
             "params": params.model_dump(mode="json"),
             "code": {name: _digest(source) for name, source in _sources(f"tasks.{stage}").items()},
             "versions": checkpoints.versions(),
         }
-        # Keyed, for parameters may be guessed.
+        # Keyed, for contents and parameters may be guessed.
         digest = vault.digest(json.dumps(identity, sort_keys=True).encode())
         self.path = FOLDER / stage / f"{digest}.sealed"
 
     def load(self) -> State | None:
-        """State to go on from; None where there is none, or a damaged one."""
+        """State to go on from; None where there is none, or one that cannot be opened."""
         if not self.path.exists():
             return None
         try:
             content = self._vault.read(self.path, role="checkpoint", schema=checkpoints.SCHEMA)
             state = checkpoints.from_bytes(content)
-        except LockstepError:
+        except (LockstepError, OSError):
             _notice(f"{self.path} is damaged: training begins anew.")
             return None
         _notice(f"training resumes after epoch {len(state.curve)}, from {self.path}.")

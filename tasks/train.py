@@ -148,9 +148,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     params = load_params(TrainParams, args.params)
     with measured("train"):
         vault = open_vault(params.project, args.key_id)
-        train_rows = from_parquet(vault.read(args.train, role="resampled-train", schema=SCHEMA))
-        validation = from_parquet(vault.read(args.validation, role="debiased-validation", schema=SCHEMA))
-        checkpoint = SealedCheckpoint(vault, "train", [args.train, args.validation], params)
+        inputs = [
+            vault.read(args.train, role="resampled-train", schema=SCHEMA),
+            vault.read(args.validation, role="debiased-validation", schema=SCHEMA),
+        ]
+        checkpoint = SealedCheckpoint(vault, "train", inputs, params)
+        train_rows, validation = map(from_parquet, inputs)
         result = run(train_rows, validation, params, checkpoint)
         vault.write(args.encoder, result.encoder, role="encoder", schema=ENCODER_SCHEMA)
         vault.write(args.model, result.network, role="float-model", schema=saving.SCHEMA)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from lockstep.data.tables import SCHEMA, from_parquet, to_parquet
 from lockstep.models import checkpoints
 from lockstep.models.checkpoints import State
 from lockstep.sealing.vault import Vault, open_vault
@@ -97,6 +98,12 @@ def test_a_run_killed_after_each_epoch_ends_in_the_same_bytes(
 Make = Callable[..., SealedCheckpoint]
 
 
+def inputs_of(project: Path) -> list[Path]:
+    stage = arguments(stages(project)["train"])
+    paths = dict(zip(stage[::2], map(Path, stage[1::2]), strict=True))
+    return [paths["--train"], paths["--validation"]]
+
+
 @pytest.fixture
 def vault(trained: Path) -> Vault:
     return open_vault("census-demo", "lockstep.key-id")
@@ -105,11 +112,10 @@ def vault(trained: Path) -> Vault:
 @pytest.fixture
 def make(trained: Path, vault: Vault) -> Make:
     """Return a function that makes the checkpoint of `train`; by name, what is different about it."""
-    stage = arguments(stages(trained)["train"])
-    paths = dict(zip(stage[::2], map(Path, stage[1::2]), strict=True))
+    read = [vault.read(path, role=None, schema=None) for path in inputs_of(trained)]
 
     def checkpoint(**different: Any) -> SealedCheckpoint:
-        inputs = different.pop("inputs", [paths["--train"], paths["--validation"]])
+        inputs = different.pop("inputs", read)
         params = load_params(train.TrainParams, "params.yaml").model_copy(update=different)
         return SealedCheckpoint(vault, "train", inputs, params)
 
@@ -154,7 +160,7 @@ def test_the_same_stage_alone_finds_it(make: Make, state: State, monkeypatch: py
     assert found is not None
     assert checkpoints.to_bytes(found) == checkpoints.to_bytes(state)
     assert make(learning_rate=0.5).load() is None
-    assert make(inputs=[Path("data/debiased/train.parquet.sealed")]).load() is None
+    assert make(inputs=[b"another table"]).load() is None
     with monkeypatch.context() as patch:
         patch.setattr(checkpoints, "versions", lambda: {"keras": "4.0"})
         assert make().load() is None
@@ -165,6 +171,37 @@ def test_the_same_stage_alone_finds_it(make: Make, state: State, monkeypatch: py
             patch.setattr(Path, "read_bytes", lambda p, edited=edited: read(p) + b"#" * (p == edited))
             assert make().load() is None, module
     assert make().load() is not None
+
+
+def test_it_belongs_to_what_was_read_and_not_to_what_lies_there_by_then(
+    trained: Path, make: Make, vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, validation = inputs_of(trained)
+    before = path.read_bytes()
+    kind = {"role": "resampled-train", "schema": SCHEMA}
+    other = to_parquet(from_parquet(vault.read(path, **kind)).slice(1))
+    read, save = Vault.read, SealedCheckpoint.save
+
+    def read_and_replace(vault: Vault, name: Path, **kinds: str) -> bytes:
+        content = read(vault, name, **kinds)
+        vault.write(path, other, **kind)
+        return content
+
+    def save_and_stop(checkpoint: SealedCheckpoint, state: State) -> None:
+        save(checkpoint, state)
+        raise Stopped
+
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(Vault, "read", read_and_replace)
+            patch.setattr(SealedCheckpoint, "save", save_and_stop)
+            with pytest.raises(Stopped):
+                train.main(arguments(stages(trained)["train"]))
+    finally:
+        path.write_bytes(before)
+    assert make(inputs=[other, vault.read(validation, role=None, schema=None)]).load() is None
+    assert make().load() is not None
+    make().discard()
 
 
 def test_its_code_is_what_dvc_yaml_declares() -> None:
@@ -191,6 +228,16 @@ def test_a_damaged_one_is_ignored_with_a_notice(
     )
     assert make().load() is None
     assert "is damaged: training begins anew" in capsys.readouterr().err
+
+
+def test_one_that_cannot_be_read_is_ignored_with_a_notice(
+    make: Make, state: State, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = make().path
+    path.unlink()
+    path.mkdir()
+    assert make().load() is None
+    assert "training begins anew" in capsys.readouterr().err
 
 
 def test_a_sealed_file_of_another_schema_is_ignored(make: Make, vault: Vault) -> None:
