@@ -74,7 +74,8 @@ async def bury(run_id: str) -> None:
     with suppress(Exception):
         async with get_client() as client:
             state = (await client.read_flow_run(UUID(run_id))).state
-            if state and not state.is_final():
+            # One that waits again is a retry that somebody asked for since.
+            if state and (state.is_running() or state.is_cancelling()):
                 await client.set_flow_run_state(
                     UUID(run_id), Crashed(message="Its process was killed."), force=True
                 )

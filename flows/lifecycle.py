@@ -65,7 +65,8 @@ async def lifecycle(
         with only_one(
             root / RUN, f"Another run ({{owner}}) works in {root}. Wait for it, or stop it."
         ) as lock:
-            if lock.left:
+            # A retry has the id of the run that was killed.
+            if lock.left not in ("", flow_run.id):
                 await bury(lock.left)
             lock.leave(flow_run.id)
             if overrides:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,49 @@ def test_a_retry_in_the_ui_goes_on_where_the_run_failed(project_of_up: Path, ser
     state = wait_for(ended)
     assert state["message"] == "1 of 2 stages ran."
     assert (project_of_up / "two.txt").read_text() == "c\n"
+
+
+@pytest.mark.faults
+def test_a_retry_of_a_killed_run_is_no_crashed_one(project_of_up: Path, server: str) -> None:
+    """It has the id that the killed process left; a crashed run could not be cancelled."""
+    before = (project_of_up / "dvc.yaml").read_text()
+    started, go = project_of_up / "started", project_of_up / "go"
+    waiting = "touch started; while ! test -e go; do sleep 0.1; done; cp one.txt two.txt"
+    deployment = httpx.get(f"{server}/deployments/name/lifecycle/nightly").json()["id"]
+    write(project_of_up, {"source.txt": "d\n", "dvc.yaml": before.replace("cp one.txt two.txt", waiting)})
+    run = httpx.post(f"{server}/deployments/{deployment}/create_flow_run", json={}).json()["id"]
+
+    def state() -> dict[str, Any]:
+        found: dict[str, Any] = httpx.get(f"{server}/flow_runs/{run}").json()["state"]
+        return found
+
+    def kill() -> None:
+        wait_for(started.exists)
+        os.kill(int((project_of_up / RUN).read_text().split()[0]), signal.SIGKILL)
+        wait_for(lambda: state()["type"] == "CRASHED")
+        started.unlink()
+
+    def put(**state: Any) -> None:
+        body = {"state": state, "force": True}
+        httpx.post(f"{server}/flow_runs/{run}/set_state", json=body).raise_for_status()
+
+    kill()
+    put(type="SCHEDULED", name="AwaitingRetry")
+    wait_for(started.exists)
+    assert state()["type"] == "RUNNING"
+    kill()
+    # Another run comes before the retry, finds what the killed one left, and leaves the retry alone.
+    due = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    put(type="SCHEDULED", name="AwaitingRetry", state_details={"scheduled_time": due})
+    go.touch()
+    beside = start_lockstep(project_of_up, "run")
+    _, errors = beside.communicate(timeout=60)
+    assert beside.returncode == 0, errors
+    assert state()["name"] == "AwaitingRetry"
+    put(type="CANCELLED", name="Cancelled")
+    started.unlink()
+    go.unlink()
+    write(project_of_up, {"dvc.yaml": before})
 
 
 @pytest.mark.parametrize("cmd", [WAITING, "python -m tasks.waiting"], ids=["shell", "stage process"])
