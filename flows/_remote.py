@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import signal
 import sys
 from collections.abc import Awaitable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from flows._runner import SUPERVISE
 from lockstep.errors import LockstepError, ParameterError, UsageError
 
 if TYPE_CHECKING:
@@ -110,6 +114,7 @@ async def _push(root: Path, name: str) -> State[Any]:
     from prefect.states import Completed, Failed
 
     process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", "-S", str(SUPERVISE), str(os.getpid())),
         *(sys.executable, "-m", "flows._remote", name),
         cwd=root,
         stdin=asyncio.subprocess.DEVNULL,
@@ -120,7 +125,8 @@ async def _push(root: Path, name: str) -> State[Any]:
     try:
         out, errors = await process.communicate()
     except asyncio.CancelledError:
-        process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
         raise
     if process.returncode == 0:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from flows import _remote
 from lockstep.errors import ParameterError
-from tests.flows.conftest import GRAPH, free_port, lockstep, task_runs, write
+from tests.flows.conftest import GRAPH, free_port, lockstep, start_lockstep, task_runs, write
 
 CONFIG = "[core]\n    remote = store\n['remote \"store\"']\n    url = {url}\n"
 Make = Callable[..., Path]
@@ -105,6 +108,26 @@ def test_an_unknown_remote_is_named_and_not_tried_again(
     state = flow(project)
     assert state.is_failed()
     assert "`dvc remote add elsewhere URL`" in state.message
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_push_ends_with_its_run(project: Path, server: str, number: signal.Signals) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        write(project, {".dvc/config": CONFIG.format(url=f"http://127.0.0.1:{port}/store")})
+        run = start_lockstep(project, "run")
+        silent.settimeout(60)
+        # It waits for an answer that never comes.
+        connection, _ = silent.accept()
+        with connection:
+            children = psutil.Process(run.pid).children(recursive=True)
+            assert any("flows._remote" in child.cmdline() for child in children)
+            run.send_signal(number)
+            _, errors = run.communicate(timeout=20)
+            _, alive = psutil.wait_procs(children, timeout=10)
+    assert alive == []
+    assert run.returncode == (130 if number == signal.SIGINT else -number), errors
+    assert dvc(project, "status").stdout == "Data and pipelines are up to date.\n"
 
 
 @pytest.mark.parametrize(
