@@ -6,11 +6,10 @@ import gzip
 import io
 import json
 import os
-import re
+import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from lockstep.data import census
 from tasks._stage import to_json
 from tests.conftest import copy_project
 from tests.faults._search import encodings, leaks
+from tests.flows.conftest import wait_for
 
 CITY, ODD_NUMBER, NUMBER, WEIGHT = "Kanarienvogel-Zürich", 76_543_210, 87_654_321, 13_579.2468
 
@@ -297,11 +297,11 @@ def test_a_killed_stage_leaves_no_canary(workspace: Workspace, door: str) -> Non
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        deadline = time.monotonic() + 120
-        while not re.search(r"train: running|tasks\.train", log.read_text()) and time.monotonic() < deadline:
-            time.sleep(0.2)
-        time.sleep(8)
+        checkpoints = workspace.project / ".lockstep" / "checkpoints" / "train"
+        wait_for(lambda: list(checkpoints.glob("*.sealed")), seconds=200)
         os.killpg(running.pid, signal.SIGKILL)
         running.wait(30)
     workspace.parameter("train", epochs=2, patience=4)
+    assert list(checkpoints.glob("*.sealed"))
     assert workspace.leaks() == []
+    shutil.rmtree(checkpoints)
