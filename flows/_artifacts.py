@@ -16,6 +16,9 @@ from typing import Any
 from prefect.artifacts import acreate_image_artifact, acreate_markdown_artifact, acreate_table_artifact
 
 from flows._curves import curve
+from lockstep.bundle.contents import read_manifest
+from lockstep.bundle.manifest import Manifest
+from lockstep.errors import RegistryError
 
 Comparison = Sequence[tuple[str, Any, Any]]
 
@@ -96,7 +99,9 @@ async def _resample() -> None:
 
 async def _evaluate() -> None:
     report = _read("evaluation.json")
-    await acreate_markdown_artifact(_metrics(report), key="metrics", description=_where("evaluation.json"))
+    await acreate_markdown_artifact(
+        _metrics(report, _champion()), key="metrics", description=_where("evaluation.json")
+    )
     await acreate_table_artifact(
         [
             {"sensitive feature": sensitive, "group": group, **{k: _figure(v) for k, v in figures.items()}}
@@ -121,17 +126,38 @@ async def _evaluate() -> None:
         await acreate_image_artifact(url, key=name, description=f"{title}. {_where(f'{name}.json')}")
 
 
-def _metrics(report: dict[str, Any]) -> str:
+def _champion() -> Manifest | None:
+    """The bundle that is served until `deploy` promotes another."""
+    from flows.commands.serving import champion_directory
+
+    directory = champion_directory()
+    with suppress(RegistryError):
+        return read_manifest(directory) if directory else None
+    return None
+
+
+def _metrics(report: dict[str, Any], champion: Manifest | None) -> str:
     intervals = report["intervals"]
     unseen = report["unseen"]["metrics"] or {}
+    columns = [
+        "metric",
+        f"{report['n_test']:,} test rows",
+        "95 % interval",
+        f"{report['unseen']['n_test']:,} unseen rows",
+    ]
+    rows = [
+        [name, _figure(value), _interval(intervals.get(name)), _figure(unseen.get(name))]
+        for name, value in report["metrics"].items()
+    ]
+    if champion:
+        columns.append(f"champion (version {champion.version})")
+        for row in rows:
+            row.append(_figure(champion.metrics.get(row[0])))
     lines = [
         f"**Verdict: {report['verdict']}**\n",
-        f"| metric | {report['n_test']:,} test rows | 95 % interval | {report['unseen']['n_test']:,} unseen rows |",
-        "| --- | --- | --- | --- |",
-    ]
-    lines += [
-        f"| {name} | {_figure(value)} | {_interval(intervals.get(name))} | {_figure(unseen.get(name))} |"
-        for name, value in report["metrics"].items()
+        _row(columns),
+        _row(["---"] * len(columns)),
+        *map(_row, rows),
     ]
     lines += ["", "| gate | figure | 95 % interval | threshold | rows | verdict |", "| --- |" + " --- |" * 5]
     lines += [
@@ -148,6 +174,10 @@ _OF_STAGE: dict[str, Callable[[], Awaitable[None]]] = {
     "resample": _resample,
     "evaluate": _evaluate,
 }
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _read(name: str) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from lockstep.bundle.manifest import Manifest
 from tests.flows.conftest import write
 
 GROUPS = {
@@ -67,6 +68,20 @@ REPORTS: dict[str, Any] = {
     ],
     "pr.json": [{"recall": i / 10, "precision": 1 - i / 20} for i in range(11)],
 }
+CHAMPION = Manifest(
+    "demo",
+    "income",
+    "income",
+    "yes",
+    "no",
+    0.5,
+    (),
+    "",
+    "pass",
+    [],
+    {"roc_auc": 0.951, "f1": 0.5},
+    version="7",
+)
 WRITES = {
     "validate": ["validate.json"],
     "debias": ["debias.json"],
@@ -90,7 +105,16 @@ def artifacts(repository: Any, flow: Any, server: str) -> dict[str, dict[str, An
         }
     }
     made = {f"made/{name}": json.dumps(report) for name, report in {**REPORTS, "mine.json": {}}.items()}
-    root: Path = repository(**made, **{"dvc.yaml": json.dumps(graph), "reports/.keep": ""})
+    root: Path = repository(
+        **made,
+        **{
+            "dvc.yaml": json.dumps(graph),
+            "reports/.keep": "",
+            "params.yaml": "deploy: {name: income}",
+            "registry/income/champion.json": '{"version": "7"}',
+            "registry/income/7/manifest.json": CHAMPION.to_json().decode(),
+        },
+    )
     state = flow(root)
     assert state.is_completed(), state.message
     found = of_run(server, state)
@@ -123,7 +147,9 @@ def test_reports_become_artifacts(artifacts: dict[str, dict[str, Any]]) -> None:
     metrics = artifacts["metrics"]
     assert metrics["type"] == "markdown"
     assert "**Verdict: pass**" in metrics["data"]
-    assert "| roc_auc | 0.9531 | 0.9400 to 0.9600 | 0.9300 |" in metrics["data"]
+    assert "| 300 unseen rows | champion (version 7) |" in metrics["data"]
+    assert "| roc_auc | 0.9531 | 0.9400 to 0.9600 | 0.9300 | 0.9510 |" in metrics["data"]
+    assert "| brier | 0.0300 |  | 0.0400 |  |" in metrics["data"]
     assert "| roc_auc | 0.9531 | 0.9400 to 0.9600 | at least 0.9 | 400 | pass |" in metrics["data"]
     assert metrics["description"] == "Report: reports/evaluation.json"
     assert all(artifact["task_run_id"] for artifact in artifacts.values())
@@ -135,3 +161,9 @@ def test_reports_become_artifacts(artifacts: dict[str, dict[str, Any]]) -> None:
         points = [tuple(map(float, point.split(","))) for point in line.attrib["points"].split()]
         assert len(points) == len(REPORTS[f"{key}.json"])
         assert [x for x, _ in points] == sorted(x for x, _ in points)
+
+
+def test_metrics_before_the_first_champion() -> None:
+    text = _artifacts._metrics(REPORTS["evaluation.json"], None)
+    assert "| roc_auc | 0.9531 | 0.9400 to 0.9600 | 0.9300 |\n" in text
+    assert "champion" not in text
