@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from flows import _artifacts
 from lockstep.bundle.manifest import Manifest
 from tests.flows.conftest import write
 
