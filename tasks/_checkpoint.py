@@ -57,7 +57,7 @@ class SealedCheckpoint:
             content = self._vault.read(self.path, role="checkpoint", schema=checkpoints.SCHEMA)
             state = checkpoints.from_bytes(content)
         except (LockstepError, OSError):
-            _notice(f"{self.path} is damaged: training begins anew.")
+            _notice(f"{self.path} cannot be opened: training begins anew.")
             return None
         _notice(f"training resumes after epoch {len(state.curve)}, from {self.path}.")
         return state

@@ -227,7 +227,7 @@ def test_a_damaged_one_is_ignored_with_a_notice(
         }[damage]
     )
     assert make().load() is None
-    assert "is damaged: training begins anew" in capsys.readouterr().err
+    assert "cannot be opened: training begins anew" in capsys.readouterr().err
 
 
 def test_one_that_cannot_be_read_is_ignored_with_a_notice(
