@@ -53,13 +53,15 @@ def remote_of(root: Path) -> str | None:
     return name or None
 
 
-async def push_passed(root: Path, display: Display, run: Awaitable[State[Any]]) -> State[Any]:
-    """Await `run`; if it passed, push as a task run, where params.yaml names a remote.
+async def push_passed(root: Path, name: str, display: Display, run: Awaitable[State[Any]]) -> State[Any]:
+    """Await `run`; if it passed, push as a task run.
 
     Parameters
     ----------
     root
         Directory of the project.
+    name
+        Name of the DVC remote.
     display
         Shows that it happens.
     run
@@ -75,8 +77,7 @@ async def push_passed(root: Path, display: Display, run: Awaitable[State[Any]]) 
     from prefect.states import Cancelled, Failed
 
     passed = await run
-    name = remote_of(root) if passed.is_completed() else None
-    if name is None:
+    if not passed.is_completed():
         return passed
 
     async def body() -> State[Any]:

@@ -23,7 +23,7 @@ from flows._experiments import compare, experiment
 from flows._locks import RUN, only_one
 from flows._parameters import require_good
 from flows._progress import reported
-from flows._remote import push_passed
+from flows._remote import push_passed, remote_of
 from flows._runner import Command, LocalRunner, Report, Runner
 from flows._stopping import bury, on_signals, watch_for_cancelling
 from flows.commands._project import recover
@@ -93,10 +93,11 @@ async def _bring_up_to_date(
     pipeline = Pipeline(root, stages, jobs, allow_missing=allow_missing)
     try:
         require_good(root, pipeline, force=force)
+        remote = remote_of(root) if push else None
         with make_display() as display:
             runner = LocalRunner(display.output)
             walk = _Walk(pipeline, runner, display, force, jobs)
-            run = push_passed(root, display, walk.go()) if push else walk.go()
+            run = push_passed(root, remote, display, walk.go()) if remote else walk.go()
             return await _until_stopped(run, runner), walk.changed
     finally:
         pipeline.close()

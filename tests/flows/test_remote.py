@@ -145,6 +145,12 @@ def test_a_remote_that_is_no_name(tmp_path: Path) -> None:
         _remote.remote_of(tmp_path)
 
 
+def test_it_is_judged_before_any_stage(project: Path, flow: Flow) -> None:
+    write(project, {"params.yaml": "remote: [a]\n"})
+    assert "name of a DVC remote, or null" in flow(project).message
+    assert not (project / "one.txt").exists()
+
+
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Address of an S3 server on loopback with the bucket `models`."""
