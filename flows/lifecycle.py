@@ -59,31 +59,40 @@ async def lifecycle(
     if "PREFECT__FLOW_RUN_ID" in os.environ:
         # A worker started this process, and nobody could stop it any more once the worker was killed.
         die_with_parent()
-    root = Path.cwd()
     try:
-        recover(root)
-        with only_one(
-            root / RUN, f"Another run ({{owner}}) works in {root}. Wait for it, or stop it."
-        ) as lock:
-            # A retry has the id of the run that was killed.
-            if lock.left not in ("", flow_run.id):
-                await bury(lock.left)
-            lock.leave(flow_run.id)
-            if overrides:
-                return await _experiment(root, stages, force, jobs, overrides, name, allow_missing)
-            if name:
-                return Failed(
-                    message="A name is for an experiment: set a parameter too, such as train.epochs=5."
-                )
-            # Some stages alone come to no verdict.
-            push = not stages
-            return (await _bring_up_to_date(root, stages, force, jobs, allow_missing, push=push))[0]
+        return await _until_stopped(
+            _one_at_a_time(Path.cwd(), stages, force, jobs, overrides, name, allow_missing)
+        )
     except Exception as error:
         return Failed(message=explain(error))
 
 
 # They are JSON as they stand, and Prefect would import FastAPI to find that out.
 lifecycle.serialize_parameters = dict  # type: ignore[method-assign, assignment]
+
+
+async def _one_at_a_time(
+    root: Path,
+    stages: Sequence[str],
+    force: bool,
+    jobs: int,
+    overrides: Sequence[str],
+    name: str,
+    allow_missing: bool,
+) -> State[Any]:
+    recover(root)
+    with only_one(root / RUN, f"Another run ({{owner}}) works in {root}. Wait for it, or stop it.") as lock:
+        # A retry has the id of the run that was killed.
+        if lock.left not in ("", flow_run.id):
+            await bury(lock.left)
+        lock.leave(flow_run.id)
+        if overrides:
+            return await _experiment(root, stages, force, jobs, overrides, name, allow_missing)
+        if name:
+            return Failed(message="A name is for an experiment: set a parameter too, such as train.epochs=5.")
+        # Some stages alone come to no verdict.
+        push = not stages
+        return (await _bring_up_to_date(root, stages, force, jobs, allow_missing, push=push))[0]
 
 
 async def _bring_up_to_date(
@@ -98,7 +107,10 @@ async def _bring_up_to_date(
             runner = LocalRunner(display.output)
             walk = _Walk(pipeline, runner, display, force, jobs)
             run = push_passed(root, remote, display, walk.go()) if remote else walk.go()
-            return await _until_stopped(run, runner), walk.changed
+            try:
+                return await run, walk.changed
+            finally:
+                await runner.close()
     finally:
         pipeline.close()
 
@@ -123,7 +135,8 @@ async def _experiment(
     )
 
 
-async def _until_stopped(run: Coroutine[Any, Any, State[Any]], runner: Runner) -> State[Any]:
+async def _until_stopped(run: Coroutine[Any, Any, State[Any]]) -> State[Any]:
+    """Await `run`, from its planning on; stopped, it ends as cancelled and never as crashed."""
     going = asyncio.ensure_future(run)
 
     def stop() -> None:
@@ -143,7 +156,6 @@ async def _until_stopped(run: Coroutine[Any, Any, State[Any]], runner: Runner) -
     finally:
         watch.cancel()
         await asyncio.wait([watch])
-        await runner.close()
 
 
 class _Walk:

@@ -134,6 +134,20 @@ def test_interrupting_stops_the_stage_and_marks_the_run(repository: Any, server:
     assert latest["state"]["name"] == "Cancelled"
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_stopped_while_it_plans_is_cancelled_too(
+    repository: Any, server: str, number: signal.Signals
+) -> None:
+    root = chain(repository, WAITING)
+    run = start_lockstep(root, "run")
+    # It holds the lock, and looks what is to be done.
+    wait_for(lambda: (root / RUN).exists() and " " in (root / RUN).read_text().strip())
+    run.send_signal(number)
+    _, stderr = run.communicate(timeout=20)
+    assert (run.returncode, stderr[:15]) == (130, "error: Stopped.")
+    assert latest_run(server)["state"]["name"] == "Cancelled"
+
+
 def test_cancelling_in_the_ui_stops_a_run_from_the_command_line(repository: Any, server: str) -> None:
     root = chain(repository, WAITING)
     run = start_lockstep(root, "run")
