@@ -13,7 +13,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from prefect.artifacts import acreate_image_artifact, acreate_markdown_artifact, acreate_table_artifact
+from prefect.artifacts import (
+    acreate_image_artifact,
+    acreate_link_artifact,
+    acreate_markdown_artifact,
+    acreate_table_artifact,
+)
 
 from flows._curves import curve
 from lockstep.bundle.contents import read_manifest
@@ -99,6 +104,12 @@ async def _resample() -> None:
 
 async def _evaluate() -> None:
     report = _read("evaluation.json")
+    await acreate_link_artifact(
+        (_REPORTS / "evaluation.json").resolve().as_uri(),
+        "reports/evaluation.json",
+        key="report",
+        description="The whole report, on the machine that ran the stage; `lockstep results` prints it.",
+    )
     await acreate_markdown_artifact(
         _metrics(report, _champion()), key="metrics", description=_where("evaluation.json")
     )

@@ -6,12 +6,13 @@ import multiprocessing
 import os
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lockstep.data.encoding import Features
 from lockstep.errors import ModelError
+from lockstep.progress import track
 
 
 def _float(converter: Any, sample: Features) -> None:
@@ -51,6 +52,10 @@ VARIANTS: dict[str, Callable[[Any, Features], None]] = {
 }
 
 
+class _Done(NamedTuple):
+    variant: str
+
+
 def convert(network: bytes, sample: Features) -> dict[str, bytes]:
     """Convert a saved network to each of `VARIANTS`.
 
@@ -80,7 +85,10 @@ def convert(network: bytes, sample: Features) -> dict[str, bytes]:
     child.start()
     sender.close()
     try:
-        answer = receiver.recv()
+        with track("conversions", len(VARIANTS)) as advance:
+            # A name for each variant that is done, then all of them, or what went wrong.
+            while isinstance(answer := receiver.recv(), _Done):
+                advance(answer.variant)
     except EOFError:
         child.join()
         raise ModelError(
@@ -104,13 +112,13 @@ def _child(network: bytes, sample: Features, sender: Connection, parent: int) ->
     os.dup2(silence, 1)
     os.dup2(silence, 2)
     try:
-        sender.send(_convert_all(network, sample))
+        sender.send(_convert_all(network, sample, lambda name: sender.send(_Done(name))))
     except Exception as error:
         # Its text could hold weights; its type is enough to look it up.
         sender.send(type(error).__name__)
 
 
-def _convert_all(network: bytes, sample: Features) -> dict[str, bytes]:
+def _convert_all(network: bytes, sample: Features, on_done: Callable[[str], None]) -> dict[str, bytes]:
     import tensorflow as tf
 
     from lockstep.models import saving
@@ -128,6 +136,7 @@ def _convert_all(network: bytes, sample: Features) -> dict[str, bytes]:
         converter.experimental_lower_to_saved_model = False
         configure(converter, sample)
         answers[name] = converter.convert()
+        on_done(name)
     return answers
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lockstep.evaluation.metrics import Floats, Labels
+from lockstep.progress import track
 
 Interval = tuple[float, float]
 
@@ -27,12 +28,14 @@ def ranking_intervals(labels: Labels, probability: Floats, samples: int, seed: i
     squared_error = (ranked - hits) ** 2
     rng = np.random.default_rng(seed)
     draws = np.empty((samples, 3))
-    for i in range(samples):
-        weights = np.zeros(len(hits))
-        for rows in (positives, negatives):
-            weights[rows] = np.bincount(rng.integers(0, len(rows), len(rows)), minlength=len(rows))
-        tied = np.add.reduceat(np.column_stack((weights * hits, weights * ~hits)), starts)
-        draws[i] = (*_areas(tied[:, 0], tied[:, 1]), np.average(squared_error, weights=weights))
+    with track("bootstrap samples", samples) as advance:
+        for i in range(samples):
+            weights = np.zeros(len(hits))
+            for rows in (positives, negatives):
+                weights[rows] = np.bincount(rng.integers(0, len(rows), len(rows)), minlength=len(rows))
+            tied = np.add.reduceat(np.column_stack((weights * hits, weights * ~hits)), starts)
+            draws[i] = (*_areas(tied[:, 0], tied[:, 1]), np.average(squared_error, weights=weights))
+            advance()
     return {
         name: _interval(draws[:, column])
         for column, name in enumerate(("roc_auc", "average_precision", "brier"))

@@ -11,7 +11,6 @@ from typing import Any
 import httpx
 import pytest
 
-from flows import _artifacts
 from lockstep.bundle.manifest import Manifest
 from tests.flows.conftest import write
 
@@ -132,7 +131,7 @@ def of_run(server: str, state: Any) -> list[dict[str, Any]]:
 
 
 def test_reports_become_artifacts(artifacts: dict[str, dict[str, Any]]) -> None:
-    assert set(artifacts) == {"validation", "bias", "balance", "metrics", "groups", "roc", "pr"}
+    assert set(artifacts) == {"validation", "bias", "balance", "report", "metrics", "groups", "roc", "pr"}
     tables = {key: json.loads(a["data"]) for key, a in artifacts.items() if a["type"] == "table"}
     assert tables["validation"] == [
         {"expectation": "in_set", "passed": 1, "failed": 0},
@@ -145,6 +144,7 @@ def test_reports_become_artifacts(artifacts: dict[str, dict[str, Any]]) -> None:
     assert [(row["positive"], row["share"]) for row in tables["balance"]] == [(5, "0.0500"), (10, "0.0952")]
     assert [row["group"] for row in tables["groups"]] == ["Female", "Male"]
     assert "equalized odds difference 0.1000" in artifacts["groups"]["description"]
+    assert artifacts["report"]["data"].startswith("[reports/evaluation.json](file:///")
     metrics = artifacts["metrics"]
     assert metrics["type"] == "markdown"
     assert "**Verdict: pass**" in metrics["data"]
@@ -164,7 +164,10 @@ def test_reports_become_artifacts(artifacts: dict[str, dict[str, Any]]) -> None:
         assert [x for x, _ in points] == sorted(x for x, _ in points)
 
 
-def test_metrics_before_the_first_champion() -> None:
+def test_metrics_before_the_first_champion(server: str) -> None:
+    # Not above: Prefect takes its settings as it is imported, and those of the tests' server come first.
+    from flows import _artifacts
+
     text = _artifacts._metrics(REPORTS["evaluation.json"], None)
     assert "| roc_auc | 0.9531 | 0.9400 to 0.9600 | 0.9300 |\n" in text
     assert "champion" not in text

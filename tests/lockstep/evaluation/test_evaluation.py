@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
+from lockstep import progress
 from lockstep.evaluation.bootstrap import _areas, difference_intervals, ranking_intervals
 from lockstep.evaluation.gates import judge, no_evidence, verdict
 from lockstep.evaluation.metrics import choose_threshold, curves, metrics
+from lockstep.progress import Progress
 
 RNG = np.random.default_rng(0)
 LABELS = RNG.random(4000) < 0.1
@@ -25,12 +27,15 @@ def test_areas_agree_with_scikit_learn_in_the_presence_of_ties() -> None:
     assert precision == pytest.approx(average_precision_score(LABELS, PROBABILITY), abs=1e-12)
 
 
-def test_intervals_hold_their_figure_and_are_seeded() -> None:
+def test_intervals_hold_their_figure_and_are_seeded(monkeypatch: pytest.MonkeyPatch) -> None:
     figures = metrics(LABELS, PROBABILITY, 0.4)
     intervals = ranking_intervals(LABELS, PROBABILITY, 300, 1)
     for name, (low, high) in intervals.items():
         assert low < figures[name] < high, name
+    steps: list[Progress] = []
+    monkeypatch.setattr(progress, "_sink", steps.append)
     assert intervals == ranking_intervals(LABELS, PROBABILITY, 300, 1)
+    assert (len(steps), steps[-1].done, steps[-1].total) == (300, 300, 300)
 
 
 def test_metrics_are_those_of_their_definition() -> None:

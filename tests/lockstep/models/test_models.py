@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from lockstep import progress
 from lockstep.bundle.scorer import Scorer
 from lockstep.compression.convert import VARIANTS, convert, sample_rows
 from lockstep.data.encoding import Encoder
@@ -14,6 +15,7 @@ from lockstep.models.calibration import fit_platt, fold
 from lockstep.models.checkpoints import State
 from lockstep.models.network import Network, build, inference
 from lockstep.models.training import Data, Schedule, logits, train
+from lockstep.progress import Progress
 
 RNG = np.random.default_rng(0)
 RAW = {"x": RNG.normal(size=600), "c": RNG.choice(list("abc"), 600).astype(object)}
@@ -72,11 +74,16 @@ def test_calibration_never_turns_a_ranking_around() -> None:
     assert fit_platt(np.where(LABELS, -1.0, 1.0) + RNG.normal(size=600), LABELS) == (1.0, 0.0)
 
 
-def test_every_variant_answers_what_the_network_answers(trained: bytes) -> None:
+def test_every_variant_answers_what_the_network_answers(
+    trained: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _, model = saving.from_bytes(trained)
     expected = 1 / (1 + np.exp(-logits(inference(model), DATA.features)))
+    steps: list[Progress] = []
+    monkeypatch.setattr(progress, "_sink", steps.append)
     variants = convert(trained, sample_rows(DATA.features, 100, 1))
     assert list(variants) == list(VARIANTS)
+    assert [(step.done, step.note) for step in steps] == list(enumerate(VARIANTS, 1))
     tolerance = {"float32": 1e-5, "int8_dynamic": 0.05, "int8": 0.1}
     for name, content in variants.items():
         scores = Scorer(ENCODER, content).probability(RAW)
