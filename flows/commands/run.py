@@ -61,6 +61,7 @@ def run(
         )
     sys.stdout.flush()
     _run_flow(
+        where is None,
         {
             "stages": stages or [],
             "force": force,
@@ -68,7 +69,7 @@ def run(
             "overrides": overrides or [],
             "name": name,
             "allow_missing": allow_missing,
-        }
+        },
     )
     if overrides:
         _print_experiment(root, name)
@@ -102,7 +103,7 @@ def _figure(value: object) -> str:
     return "" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
-def _run_flow(parameters: dict[str, Any]) -> None:
+def _run_flow(own_server: bool, parameters: dict[str, Any]) -> None:
     import httpx
 
     from flows.lifecycle import lifecycle
@@ -111,6 +112,10 @@ def _run_flow(parameters: dict[str, Any]) -> None:
         return await lifecycle(**parameters, return_state=True)
 
     try:
+        if own_server:
+            from flows import _own_server
+
+            _own_server.start()
         state = asyncio.run(go())
     except httpx.TransportError:
         raise LockstepError(
