@@ -39,5 +39,5 @@ class _Supervised(subprocess.Popen[Any]):
 
 def start() -> None:
     """Start it, from the main thread: the supervisor ends it with the thread that started it."""
-    server.subprocess = SimpleNamespace(Popen=_Supervised, TimeoutExpired=subprocess.TimeoutExpired)  # type: ignore[assignment]
+    server.subprocess = SimpleNamespace(Popen=_Supervised, TimeoutExpired=subprocess.TimeoutExpired)  # type: ignore[assignment, attr-defined]
     server.SubprocessASGIServer().start()
