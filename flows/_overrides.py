@@ -11,6 +11,9 @@ from typing import Any
 from flows._parameters import models
 from lockstep.errors import ParameterError
 
+# They say whose data this is and where results go, and an experiment changes neither.
+_FIXED = ("project", "remote")
+
 Readers = Mapping[str, tuple[Sequence[str], set[str]]]
 """Of each stage the commands, and the keys of params.yaml that it declares."""
 
@@ -42,6 +45,8 @@ def override(document: Any, overrides: Sequence[str], readers: Readers, root: Pa
             close = difflib.get_close_matches(key, known, n=1)
             hint = f"Did you mean {close[0]}?" if close else "params.yaml lists them."
             raise ParameterError(f"{key} is not a parameter of this project. {hint}")
+        if key in _FIXED:
+            raise ParameterError(f"{key} cannot be set for one run. Change it in params.yaml.")
         _set(document, key, value)
     _check(document, changes, readers, root)
 

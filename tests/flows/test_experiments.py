@@ -257,6 +257,8 @@ READERS = {
         (["evaluate.gates.auc=0.5"], r"evaluate\.gates\.auc is not a parameter"),
         (["train.epochs.x=1"], r"train\.epochs is a value and no section"),
         (["train=1"], r"train\.epochs"),
+        (["project=other"], r"project cannot be set for one run"),
+        (["remote=null"], r"remote cannot be set for one run"),
         (["mine.depht=1"], r"mine\.depht is not a parameter of this project\. Did you mean mine\.depth\?"),
         (["train.epochs=[1"], r"The value of train\.epochs is no YAML"),
     ],
