@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dvc.repo import Repo
+from scmrepo.exceptions import SCMError
 
 from flows import _yaml
 from flows._dvc import Pipeline, _dvc_errors
@@ -58,10 +59,16 @@ class Experiment:
                 f"experiment reads them ({DEPLOY} is not part of one). No experiment was recorded."
             )
         with _dvc_errors(), Repo(str(self.tree.root)) as repo:
-            # Not every stage: DVC would record `deploy` as if it had run.
-            repo.experiments.save(
-                targets=list(changed), name=self.name, include_untracked=self.tree.untracked()
-            )
+            try:
+                # Not every stage: DVC would record `deploy` as if it had run.
+                repo.experiments.save(
+                    targets=list(changed), name=self.name, include_untracked=self.tree.untracked()
+                )
+            except SCMError as error:
+                raise UsageError(
+                    f"Git cannot commit the experiment: {' '.join(str(error).split())}. Where it does not know who you "
+                    "are: `git config user.name NAME` and `git config user.email ADDRESS`."
+                ) from error
 
 
 @contextmanager

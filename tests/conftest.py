@@ -33,6 +33,9 @@ def _surroundings(tmp_path_factory: pytest.TempPathFactory) -> Any:
     patch = pytest.MonkeyPatch()
     patch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     patch.setenv("LOCKSTEP_KEYRING", str(tmp_path_factory.mktemp("keys") / "keyring.json"))
+    for who in ("AUTHOR", "COMMITTER"):
+        patch.setenv(f"GIT_{who}_NAME", "A Tester")
+        patch.setenv(f"GIT_{who}_EMAIL", "tester@example.org")
     for name in ("LOCKSTEP_KEY", "LOCKSTEP_REGISTRY", "LOCKSTEP_SHOW_ERRORS", "DVC_STAGE", "DVC_ROOT"):
         patch.delenv(name, raising=False)
     yield

@@ -89,7 +89,8 @@ def restore(state: State, model: Any) -> None:
     model.optimizer.build(model.trainable_variables)
     variables = [*model.variables, *model.optimizer.variables]
     for variable, value in zip(variables, (*state.variables, *state.optimizer), strict=True):
-        variable.assign(value)
+        # A copy: TensorFlow may take the array's own memory for the variable's, and train in it.
+        variable.assign(value.copy())
 
 
 def to_bytes(state: State) -> bytes:
@@ -117,4 +118,4 @@ def versions() -> dict[str, str]:
 
 
 def _values(variables: Any) -> Arrays:
-    return tuple(variable.numpy() for variable in variables)
+    return tuple(np.array(variable.numpy()) for variable in variables)
