@@ -283,8 +283,9 @@ def test_an_artifact_is_shown(page: Page, links: dict[str, str], key: str, texts
     page.browser.get(links[key])
     page.shows(*texts)
     if key in ("roc", "pr"):
-        [image] = page.find("//img[starts-with(@src, 'data:image/svg+xml')]")
-        assert page.browser.execute_script("return arguments[0].naturalWidth", image) > 300
+        # In one step, for the page may be drawn anew in between.
+        widths = "return [...document.images].filter(i => i.src.startsWith('data:image/svg')).map(i => i.naturalWidth)"
+        wait_for(lambda: [width > 300 for width in page.browser.execute_script(widths)] == [True])
     if key in ("metrics", "roc"):
         page.picture(key)
 
