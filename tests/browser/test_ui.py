@@ -295,9 +295,11 @@ def test_cancelling_stops_the_stage(page: Page, cancelled: str) -> None:
     wait_for(lambda: page.task_runs(cancelled)["train"] == ("Cancelled", "It was stopped."))
 
 
+@pytest.mark.slow
 def test_another_run_finds_cached_stages(page: Page, cancelled: str) -> None:
     run = page.submit(stages=["resample"])
-    page.ends("Completed")
+    # It waits for the slot of the run that was cancelled.
+    page.ends("Completed", SECONDS)
     page.click("//button[@role='tab'][normalize-space()='Task Runs']")
     page.shows("Cached", "resample")
     assert page.message(run) == "0 of 6 stages ran."
