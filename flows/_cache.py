@@ -25,7 +25,7 @@ from dvc.utils.serialize import dumps_yaml
 from dvc.utils.serialize._yaml import parse_yaml_for_update
 from dvc_data.hashfile.hash_info import HashInfo
 
-from flows._dvc import _dvc_errors
+from flows._dvc import dvc_errors
 from lockstep.errors import UsageError
 from lockstep.files import replaced, sync_directory, write_atomic
 
@@ -67,7 +67,7 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
-        with _dvc_errors():
+        with dvc_errors():
             try:
                 self._repo = Repo(str(self.root))
             except NotDvcRepoError:
@@ -82,7 +82,7 @@ class Store:
     def locked(self, why: str) -> Iterator[None]:
         """Keep DVC and stages that it runs from outputs, cache and dvc.lock meanwhile."""
         hardlink = self._repo.config["core"].get("hardlink_lock", False)
-        with _dvc_errors(), ExitStack() as stack:
+        with dvc_errors(), ExitStack() as stack:
             stack.enter_context(lock_repo(self._repo))
             paths = [str(self.root / output.path) for output in self.outputs()]
             stack.enter_context(
@@ -92,7 +92,7 @@ class Store:
 
     def outputs(self) -> list[Output]:
         """Every output with its recorded hash."""
-        with _dvc_errors():
+        with dvc_errors():
             return [
                 Output(self._relative(out.fs_path), stage.addressing, out.hash_info.value, out.use_cache)
                 for stage in self._stages()
@@ -115,7 +115,7 @@ class Store:
     def is_stale(self, output: Output) -> bool:
         """Whether the output may well differ from what is recorded: its stage has to run, or a person makes it."""
         stage = next(stage for stage in self._stages() if stage.addressing == output.stage)
-        with _dvc_errors():
+        with dvc_errors():
             return bool(
                 stage.is_data_source
                 or stage.is_callback
@@ -142,7 +142,7 @@ class Store:
 
     def fetch(self, hashes: Sequence[str]) -> bool:
         """Fetch objects from the DVC remote, as far as it has them; False: there is no remote."""
-        with _dvc_errors():
+        with dvc_errors():
             try:
                 self._repo.cloud.pull([HashInfo("md5", md5) for md5 in hashes])
             except NoRemoteError:

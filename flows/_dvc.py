@@ -22,6 +22,7 @@ import dvc.stage.run
 from dvc.exceptions import DvcException, NotDvcRepoError
 from dvc.repo import Repo
 from dvc.repo.reproduce import _reproduce_stage, collect_stages, get_active_graph, plan_repro
+from scmrepo.exceptions import SCMError
 
 from flows._changes import reasons_of
 from flows._hooks import Call, Execute, here, patiently
@@ -83,7 +84,7 @@ class Pipeline:
     ) -> None:
         if not (root / "dvc.yaml").is_file():
             raise UsageError(f"{root} has no dvc.yaml. Go to the directory of your project.")
-        with _dvc_errors():
+        with dvc_errors():
             try:
                 self._repo = Repo(str(root))
             except NotDvcRepoError:
@@ -121,7 +122,7 @@ class Pipeline:
         -----
         What is downstream of a stage that would run may have no reason yet.
         """
-        with _dvc_errors():
+        with dvc_errors():
             for name, stage in self._stages.items():
                 yield name, list(self._reasons(stage))
 
@@ -147,7 +148,7 @@ class Pipeline:
 
     def readers(self) -> dict[str, tuple[list[str], set[str]]]:
         """Commands of each stage, and the keys of params.yaml that it declares."""
-        with _dvc_errors():
+        with dvc_errors():
             return {
                 name: (
                     dvc.stage.run._enforce_cmd_list(stage.cmd or []),
@@ -197,7 +198,7 @@ class Pipeline:
         call.mutex = self._mutex
         here.call, here.stage = call, stage.addressing
         try:
-            with _dvc_errors(), self._mutex:
+            with dvc_errors(), self._mutex:
                 # DVC asks the same, but writes its lock file 16 times to do so.
                 if not force and next(self._reasons(stage), None) is None:
                     return Outcome.UNCHANGED
@@ -216,7 +217,8 @@ class Pipeline:
 
 
 @contextmanager
-def _dvc_errors() -> Iterator[None]:
+def dvc_errors() -> Iterator[None]:
+    """Raise what DVC raises as an error of Lockstep, with a remedy where DVC names none."""
     try:
         yield
     except FileNotFoundError as error:
@@ -229,6 +231,11 @@ def _dvc_errors() -> Iterator[None]:
         # DVC's own command line prints the place in dvc.yaml beside the message.
         detail = " ".join(str(getattr(error, "exc", "")).split())
         raise LockstepError(f"{error}: {detail}" if detail else str(error)) from error
+    except SCMError as error:
+        raise LockstepError(
+            f"Git failed: {' '.join(str(error).split())}. Where it does not know who you are: "
+            "`git config user.name NAME` and `git config user.email ADDRESS`."
+        ) from error
 
 
 def _raise_full_disk(error: BaseException) -> None:

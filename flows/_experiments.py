@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from dvc.repo import Repo
-from scmrepo.exceptions import SCMError
 
 from flows import _yaml
-from flows._dvc import Pipeline, _dvc_errors
+from flows._dvc import Pipeline, dvc_errors
 from flows._overrides import override
 from flows._worktree import Worktree, git, require_commit, worktree
 from lockstep.errors import UsageError
@@ -58,17 +57,11 @@ class Experiment:
                 "The overrides change nothing: the workspace has this result already, or no stage of an "
                 f"experiment reads them ({DEPLOY} is not part of one). No experiment was recorded."
             )
-        with _dvc_errors(), Repo(str(self.tree.root)) as repo:
-            try:
-                # Not every stage: DVC would record `deploy` as if it had run.
-                repo.experiments.save(
-                    targets=list(changed), name=self.name, include_untracked=self.tree.untracked()
-                )
-            except SCMError as error:
-                raise UsageError(
-                    f"Git cannot commit the experiment: {' '.join(str(error).split())}. Where it does not know who you "
-                    "are: `git config user.name NAME` and `git config user.email ADDRESS`."
-                ) from error
+        with dvc_errors(), Repo(str(self.tree.root)) as repo:
+            # Not every stage: DVC would record `deploy` as if it had run.
+            repo.experiments.save(
+                targets=list(changed), name=self.name, include_untracked=self.tree.untracked()
+            )
 
 
 @contextmanager
@@ -133,7 +126,7 @@ def unused(root: Path, name: str) -> str:
     from dvc.repo.experiments.refs import ExpRefInfo
     from dvc.repo.experiments.utils import check_ref_format, get_random_exp_name
 
-    with _dvc_errors(), Repo(str(root)) as repo:
+    with dvc_errors(), Repo(str(root)) as repo:
         head = repo.scm.get_rev()
         if not name:
             return str(get_random_exp_name(repo.scm, head))
@@ -148,13 +141,13 @@ def unused(root: Path, name: str) -> str:
 def names(root: Path) -> list[str]:
     """Names of the experiments that start from the last commit."""
     require_commit(root)
-    with _dvc_errors(), Repo(str(root)) as repo:
+    with dvc_errors(), Repo(str(root)) as repo:
         return sorted(name for found in repo.experiments.ls().values() for name, _ in found)
 
 
 def compare(root: Path, name: str) -> list[tuple[str, Any, Any]]:
     """Each metric in the workspace and in the experiment; None where one lacks it."""
-    with _dvc_errors(), Repo(str(root)) as repo:
+    with dvc_errors(), Repo(str(root)) as repo:
         files = repo.metrics.diff(a_rev="workspace", b_rev=name, all=True).get("diff", {})
     return [
         (metric, figures.get("old"), figures.get("new"))
@@ -178,10 +171,10 @@ def apply(root: Path, name: str) -> None:
         )
         raise UsageError(f"No experiment {name!r} starts from the last commit. {known}")
     _refuse_to_lose(root, name)
-    with _dvc_errors(), chdir(root), Repo(str(root)) as repo:
+    with dvc_errors(), chdir(root), Repo(str(root)) as repo:
         before = _records(repo)
         repo.experiments.apply(name)
-    with _dvc_errors(), Repo(str(root)) as repo:
+    with dvc_errors(), Repo(str(root)) as repo:
         after = _records(repo)
     for stage, record in after.items():
         if record != before.get(stage):
@@ -195,7 +188,7 @@ def _records(repo: Any) -> dict[str, Any]:
 
 def _refuse_to_lose(root: Path, name: str) -> None:
     """Refuse where a tracked file holds changes that the experiment neither started from nor is about."""
-    with _dvc_errors(), Repo(str(root)) as repo:
+    with dvc_errors(), Repo(str(root)) as repo:
         revision = next(rev for found in repo.experiments.ls().values() for n, rev in found if n == name)
         own = {Path(repo.root_dir, "params.yaml"), Path(repo.root_dir, "dvc.lock")}
         own |= {

@@ -33,6 +33,18 @@ stages:
     deps: [one.txt]
     outs: [two.txt]
 """
+#: Its second stage waits for the file `go`.
+WAITING = """
+stages:
+  first:
+    cmd: cp source.txt first.txt
+    deps: [source.txt]
+    outs: [first.txt]
+  second:
+    cmd: touch started; while ! test -e go; do sleep 0.1; done; cp first.txt second.txt
+    deps: [first.txt]
+    outs: [second.txt]
+"""
 
 
 def free_port() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -154,6 +155,19 @@ def test_apply_does_not_overwrite_later_changes(root: Path, server: str) -> None
     assert applied.returncode == 2
     assert "other.txt changed since" in applied.stderr
     assert snapshot(root) == before
+
+
+def test_where_git_does_not_know_who_commits(
+    root: Path, server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    finished = lockstep(root, "run", "--set", "train.epochs=17")
+    assert (finished.returncode, "Traceback" in finished.stderr) == (1, False)
+    assert "`git config user.name NAME`" in finished.stderr
+    assert not (root / PLACE).exists()
 
 
 def test_what_an_experiment_cannot_do(root: Path, flow: Any) -> None:

@@ -12,23 +12,11 @@ import psutil
 import pytest
 import yaml
 
-from tests.flows.conftest import start_lockstep, wait_for
+from tests.flows.conftest import WAITING, is_alive, start_lockstep, wait_for
 
 from .commands.test_up import alone
 
 __all__ = ["alone"]
-
-WAITING = """
-stages:
-  first:
-    cmd: cp source.txt first.txt
-    deps: [source.txt]
-    outs: [first.txt]
-  second:
-    cmd: touch started; sleep 60
-    deps: [first.txt]
-    outs: [second.txt]
-"""
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
@@ -38,10 +26,12 @@ def test_it_ends_with_the_run(repository: Callable[..., Path], alone: None, numb
     wait_for((root / "started").exists, seconds=180)
     family = psutil.Process(run.pid).children(recursive=True)
     assert any("uvicorn" in word for process in family for word in process.cmdline())
+    stage = [process.pid for process in family if "while" in " ".join(process.cmdline())]
+    assert stage
     began = time.monotonic()
     # As a terminal does: to the whole process group.
     os.killpg(run.pid, number)
-    wait_for(lambda: not any(process.is_running() and process.name() == "sleep" for process in family))
+    wait_for(lambda: not any(map(is_alive, stage)))
     assert time.monotonic() - began < 5
     _, stderr = run.communicate(timeout=60)
     _, alive = psutil.wait_procs(family, timeout=15)

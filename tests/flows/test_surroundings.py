@@ -14,19 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from tests.flows.conftest import repro, start_lockstep, wait_for
-
-WAITING = """
-stages:
-  first:
-    cmd: cp source.txt first.txt
-    deps: [source.txt]
-    outs: [first.txt]
-  second:
-    cmd: touch started; while ! test -e go; do sleep 0.1; done; cp first.txt second.txt
-    deps: [first.txt]
-    outs: [second.txt]
-"""
+from tests.flows.conftest import WAITING, repro, start_lockstep, wait_for
 
 
 @pytest.fixture

@@ -11,25 +11,13 @@ import psutil
 import pytest
 import yaml
 
-from tests.flows.conftest import free_port, lockstep, start_lockstep, wait_for
+from tests.flows.conftest import WAITING, free_port, lockstep, start_lockstep, wait_for
 
 from .test_up import alone, ended_runs
 
 __all__ = ["alone"]
 
 pytestmark = pytest.mark.faults
-
-WAITING = """
-stages:
-  first:
-    cmd: cp source.txt first.txt
-    deps: [source.txt]
-    outs: [first.txt]
-  second:
-    cmd: touch started; while ! test -e go; do sleep 0.1; done; cp first.txt second.txt
-    deps: [first.txt]
-    outs: [second.txt]
-"""
 
 
 @pytest.fixture
