@@ -124,6 +124,8 @@ def test_up_serves_the_flow_and_runs_use_its_server(
     deployment = httpx.get(f"{server}/deployments/name/lifecycle/nightly").json()
     assert deployment["schedules"][0]["schedule"]["cron"] == "0 2 * * *"
     assert deployment["global_concurrency_limit"]["limit"] == 1
+    # Other tests run its pipeline too.
+    write(project_of_up, {"source.txt": "by the worker\n"})
     run = httpx.post(f"{server}/deployments/{deployment['id']}/create_flow_run", json={}).json()
 
     def ended() -> Any:
