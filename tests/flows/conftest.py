@@ -95,6 +95,11 @@ def server(project_of_up: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     assert f"Prefect UI: {address.removesuffix('/api')}\n" in lines
     patch.setenv("PREFECT_API_URL", address)
     patch.setenv("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    if "prefect" in sys.modules:
+        # It took its settings as it was imported.
+        from prefect.context import refresh_global_settings_context
+
+        refresh_global_settings_context()
     yield address
     if "prefect" in sys.modules:
         from prefect.events.worker import EventsWorker

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from flows import _artifacts
 from lockstep.bundle.manifest import Manifest
 from tests.flows.conftest import write
 
@@ -164,10 +165,7 @@ def test_reports_become_artifacts(artifacts: dict[str, dict[str, Any]]) -> None:
         assert [x for x, _ in points] == sorted(x for x, _ in points)
 
 
-def test_metrics_before_the_first_champion(server: str) -> None:
-    # Not above: Prefect takes its settings as it is imported, and those of the tests' server come first.
-    from flows import _artifacts
-
+def test_metrics_before_the_first_champion() -> None:
     text = _artifacts._metrics(REPORTS["evaluation.json"], None)
     assert "| roc_auc | 0.9531 | 0.9400 to 0.9600 | 0.9300 |\n" in text
     assert "champion" not in text

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,15 +19,18 @@ import pytest
 import yaml
 
 from tests.conftest import copy_project
-from tests.flows.conftest import ROOT, wait_for
+from tests.flows.conftest import GRAPH, ROOT, wait_for, write
+
+from .commands.test_up import running
 
 FILES = ["prefect.yaml", "docker/prefect.yaml"]
 
 
-def prefect(directory: Path, *arguments: str) -> str:
+def prefect(directory: Path, *arguments: str, **environment: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "prefect", "--no-prompt", *arguments],
         cwd=directory,
+        env=os.environ | environment,
         capture_output=True,
         text=True,
         timeout=120,
@@ -35,15 +40,36 @@ def prefect(directory: Path, *arguments: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def deployed(server: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+def team_server(empty_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a server of its own: a deployment takes the place of one of the same name."""
+    root = tmp_path_factory.mktemp("team") / "project"
+    shutil.copytree(empty_repository, root)
+    write(root, {"dvc.yaml": GRAPH})
+    with ExitStack() as stack:
+        # Only while it starts: the tests' other server has set these for itself.
+        with pytest.MonkeyPatch.context() as patch:
+            for name in [name for name in os.environ if name.startswith("PREFECT_")]:
+                patch.delenv(name)
+            patch.setenv("PREFECT_HOME", str(root.parent / "prefect"))
+            address = stack.enter_context(running(root))
+        yield address
+
+
+@pytest.fixture(scope="module")
+def deployed(team_server: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """The deployments of both files, by name, on a server with their work pools."""
     project = copy_project(tmp_path_factory.mktemp("deployments") / "project")
     for name, kind in (("", "process"), ("-docker", "docker"), ("-kubernetes", "kubernetes")):
         pool = {"name": f"lockstep{name}", "type": kind, "base_job_template": {}}
-        httpx.post(f"{server}/work_pools/", json=pool).raise_for_status()
+        httpx.post(f"{team_server}/work_pools/", json=pool).raise_for_status()
     for file in FILES:
-        prefect(project, "deploy", "--all", "--prefect-file", file)
-    found = httpx.post(f"{server}/deployments/filter", json={}).json()
+        prefect(
+            project,
+            *("deploy", "--all", "--prefect-file", file),
+            PREFECT_API_URL=team_server,
+            PREFECT_HOME=str(project.parent),
+        )
+    found = httpx.post(f"{team_server}/deployments/filter", json={}).json()
     return {one["name"]: one for one in found if one["work_pool_name"]}
 
 
@@ -66,7 +92,9 @@ def test_every_deployment_is_made(deployed: dict[str, dict[str, Any]]) -> None:
     assert [step["directory"] for one in deployed.values() for step in one["pull_steps"][0].values()]
 
 
-def test_their_parameters_are_those_of_the_flow(server: str, deployed: dict[str, dict[str, Any]]) -> None:
+def test_their_parameters_are_those_of_the_flow(
+    team_server: str, deployed: dict[str, dict[str, Any]]
+) -> None:
     from prefect.utilities.schema_tools.validation import is_valid
 
     from flows.lifecycle import lifecycle
@@ -79,7 +107,7 @@ def test_their_parameters_are_those_of_the_flow(server: str, deployed: dict[str,
         assert is_valid(one["parameters"], schema)
         assert not is_valid(one["parameters"] | {"jobs": 0}, schema)
         body = {"parameters": {"jobs": "many"}, "enforce_parameter_schema": True}
-        refused = httpx.post(f"{server}/deployments/{one['id']}/create_flow_run", json=body)
+        refused = httpx.post(f"{team_server}/deployments/{one['id']}/create_flow_run", json=body)
         assert refused.is_client_error
 
 
