@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import signal
 import statistics
@@ -219,7 +220,9 @@ def _project(work: Path, *, small: bool) -> Path:
     if small:
         shrink(root)
     set_up_keys(root)
-    subprocess.run(["dvc", "init", "-q", "-f"], cwd=root, check=True)
+    # Neither `dvc repro` nor the loop pushes.
+    params = (root / "params.yaml").read_text()
+    (root / "params.yaml").write_text(re.sub(r"(?m)^remote: \w+", "remote: null", params))
     subprocess.run(["git", "add", "-A"], cwd=root, check=True)
     return root
 

@@ -11,7 +11,7 @@ import json
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prefect.artifacts import (
     acreate_image_artifact,
@@ -21,9 +21,10 @@ from prefect.artifacts import (
 )
 
 from flows._curves import curve
-from lockstep.bundle.contents import read_manifest
-from lockstep.bundle.manifest import Manifest
 from lockstep.errors import RegistryError
+
+if TYPE_CHECKING:
+    from lockstep.bundle.manifest import Manifest
 
 Comparison = Sequence[tuple[str, Any, Any]]
 
@@ -140,6 +141,7 @@ async def _evaluate() -> None:
 def _champion() -> Manifest | None:
     """The bundle that is served until `deploy` promotes another."""
     from flows.commands.serving import champion_directory
+    from lockstep.bundle.contents import read_manifest
 
     directory = champion_directory()
     with suppress(RegistryError):

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dvc.stage.run
 from dvc.exceptions import DvcException, NotDvcRepoError
@@ -25,8 +25,11 @@ from dvc.repo.reproduce import _reproduce_stage, collect_stages, get_active_grap
 from scmrepo.exceptions import SCMError
 
 from flows._changes import reasons_of
-from flows._hooks import Call, Execute, here, patiently
+from flows._hooks import Call, Execute, command_of, here, patiently
 from lockstep.errors import LockstepError, UsageError
+
+if TYPE_CHECKING:
+    from flows._runner import Command
 
 for _name in ("dvc", "dvc_objects", "dvc_data"):
     logging.getLogger(_name).setLevel(logging.WARNING)
@@ -145,6 +148,14 @@ class Pipeline:
         """Bytes of a stage's outputs as recorded; None where one is not."""
         sizes = [out.meta.size for out in self._stages[name].outs]
         return None if None in sizes else sum(sizes)
+
+    def upcoming(self, *, force: bool = False) -> list[Command]:
+        """Commands of the stages that may run; with `force`, of all."""
+        running = {name for name, _, _ in self.outdated()} if not force else set(self._stages)
+        with dvc_errors():
+            return [
+                command_of(stage) for name, stage in self._stages.items() if name in running and stage.cmd
+            ]
 
     def readers(self) -> dict[str, tuple[list[str], set[str]]]:
         """Commands of each stage, and the keys of params.yaml that it declares."""

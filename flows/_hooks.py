@@ -105,12 +105,13 @@ def _cmd_run(stage: Any, dry: bool = False, run_env: dict[str, str] | None = Non
                 f"{', '.join(changed)} changed while it ran, so nothing was recorded. Run it again."
             )
 
-    call.run(_command(stage, run_env))
+    call.run(command_of(stage, run_env))
     # What DVC is about to record must be what the command read.
     stage.save_deps = save_deps
 
 
-def _command(stage: Any, run_env: dict[str, str] | None) -> Command:
+def command_of(stage: Any, run_env: dict[str, str] | None = None) -> Command:
+    """What a stage of DVC's wants to be run."""
     from flows._runner import Command
 
     settings = dvc.stage.run.prepare_kwargs(stage, run_env=run_env)

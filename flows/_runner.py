@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import json
 import os
@@ -14,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from lockstep.errors import StageFailed
 from lockstep.progress import Progress
@@ -27,6 +28,24 @@ SUPERVISE = Path(__file__).with_name("_supervise.py")
 _STAGE_PROCESS = Path(__file__).with_name("_stage_process.py")
 # Anything else may mean something to a shell.
 _PLAIN = re.compile(r"[\w \t./=:,@%+'\"-]+")
+_MAIN = re.compile(r"^def main\(", re.MULTILINE)
+_HEAVY = re.compile(r"^HEAVY = (\(.*\))$", re.MULTILINE)
+
+
+class StageCall(NamedTuple):
+    """A stage as a call of its `main`.
+
+    Attributes
+    ----------
+    module, argv
+        Of the stage.
+    heavy
+        What takes long to import of all that it needs: its module's ``HEAVY``.
+    """
+
+    module: str
+    argv: list[str]
+    heavy: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -54,8 +73,8 @@ class Command:
     wdir: str
     env: Mapping[str, str]
 
-    def as_call(self) -> tuple[str, list[str]] | None:
-        """Module and arguments where the command is one plain ``python -m tasks.NAME ARGS`` in the root."""
+    def as_call(self) -> StageCall | None:
+        """The call where the command is one plain ``python -m tasks.NAME ARGS`` in the root."""
         if len(self.lines) != 1 or self.wdir != self.root or not _PLAIN.fullmatch(self.lines[0]):
             return None
         try:
@@ -68,10 +87,12 @@ class Command:
             or not re.fullmatch(r"tasks\.[A-Za-z]\w*", words[2])
         ):
             return None
-        source = Path(self.root, *words[2].split(".")).with_suffix(".py")
-        if not source.is_file() or not re.search(r"^def main\(", source.read_text("utf-8"), re.MULTILINE):
+        path = Path(self.root, *words[2].split(".")).with_suffix(".py")
+        source = path.read_text("utf-8") if path.is_file() else ""
+        if not _MAIN.search(source):
             return None
-        return words[2], words[3:]
+        heavy = _HEAVY.search(source)
+        return StageCall(words[2], words[3:], ast.literal_eval(heavy[1]) if heavy else ())
 
 
 class Runner(Protocol):
@@ -124,13 +145,38 @@ class LocalRunner:
             for line, program in zip(command.lines, command.programs, strict=True):
                 await self._run_program(line, program, command)
             return
-        module, argv = call
         marks = {name: command.env[name] for name in ("DVC_STAGE", "DVC_ROOT")}
-        process = self._idle.pop() if self._idle else await _StageProcess.start(command, self._output)
-        while not await process.call(module, argv, marks, report):
+        process = self._take(call.heavy) or await _StageProcess.start(command, self._output)
+        while not await process.call(call, marks, report):
             await process.close()
             process = await _StageProcess.start(command, self._output)
         self._idle.append(process)
+
+    async def import_ahead(self, commands: Sequence[Command]) -> None:
+        """Import beside the first of `commands` what a later one takes long to import, where a core is free for it.
+
+        Parameters
+        ----------
+        commands
+            Those that are likely to run, in their order.
+        """
+        if len(os.sched_getaffinity(0)) < 2:
+            return
+        calls = [(command, call) for command in commands if (call := command.as_call())]
+        later = next(((command, call) for command, call in calls[1:] if call.heavy), None)
+        if later and not calls[0][1].heavy:
+            command, call = later
+            self._idle.append(await _StageProcess.start(command, self._output, call))
+
+    def _take(self, heavy: tuple[str, ...]) -> _StageProcess | None:
+        """An idle process, rather the one that ran last; what was imported ahead is kept for whom it is for."""
+        for kept_for in dict.fromkeys((heavy, ())):
+            for process in reversed(self._idle):
+                if process.kept_for == kept_for:
+                    self._idle.remove(process)
+                    process.kept_for = ()
+                    return process
+        return None
 
     async def _run_program(self, line: str, program: Sequence[str], command: Command) -> None:
         child = await _Child.start(program, command, self._output)
@@ -140,8 +186,8 @@ class LocalRunner:
 
     async def close(self) -> None:
         """End the idle stage processes."""
-        while self._idle:
-            await self._idle.pop().close()
+        await asyncio.gather(*(process.close() for process in self._idle))
+        self._idle.clear()
 
 
 class _Child:
@@ -213,16 +259,25 @@ class _Child:
 
 
 class _StageProcess:
-    """The flow's end of a stage process; see `_stage_process`."""
+    """The flow's end of a stage process; see `_stage_process`.
+
+    Attributes
+    ----------
+    kept_for
+        The heavy libraries that it imports ahead, until a stage that needs them takes it.
+    """
 
     def __init__(self, child: _Child, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.kept_for: tuple[str, ...] = ()
         self._child = child
         self._reader = reader
         self._writer = writer
         self._ending = asyncio.create_task(self._watch())
 
     @classmethod
-    async def start(cls, command: Command, output: Output | None) -> _StageProcess:
+    async def start(
+        cls, command: Command, output: Output | None, ahead: StageCall | None = None
+    ) -> _StageProcess:
         # Not multiprocessing: its child imports the parent's __main__ again, and a worker's is Prefect.
         ours, theirs = socket.socketpair()
         with theirs:
@@ -231,6 +286,9 @@ class _StageProcess:
         reader, writer = await asyncio.open_connection(sock=ours)
         process = cls(child, reader, writer)
         process._send({"root": command.root, "path": sys.path})
+        if ahead:
+            process.kept_for = ahead.heavy
+            process._send({"ahead": [ahead.module, *ahead.heavy]})
         return process
 
     async def _watch(self) -> None:
@@ -241,9 +299,9 @@ class _StageProcess:
     def _send(self, message: Mapping[str, object]) -> None:
         self._writer.write(json.dumps(message).encode() + b"\n")
 
-    async def call(self, module: str, argv: list[str], env: Mapping[str, str], report: Report) -> bool:
+    async def call(self, call: StageCall, env: Mapping[str, str], report: Report) -> bool:
         """Run a stage; False if this process has outdated code, so that another must do it."""
-        self._send({"module": module, "argv": argv, "env": env})
+        self._send({"module": call.module, "argv": call.argv, "env": env})
         try:
             while line := await self._receive():
                 event = json.loads(line)
@@ -270,7 +328,8 @@ class _StageProcess:
     async def close(self) -> None:
         """End an idle process: it ends of itself when nobody can send it requests any more."""
         self._writer.close()
-        await self._child.end(interrupt=False)
+        # In the midst of an import it would not notice.
+        await self._child.end(interrupt=bool(self.kept_for))
 
 
 def ending(code: int) -> str:

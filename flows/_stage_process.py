@@ -15,6 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,21 @@ def serve(descriptor: int) -> None:
                 send({"stale": True})
                 continue
             request = json.loads(line)
+            if "ahead" in request:
+                _import(request["ahead"])
+                continue
             os.environ.clear()
             os.environ.update(environment | request["env"])
             os.chdir(root)
             failure = _call(request["module"], request["argv"], send)
             send({"done": True} if failure is None else {"failed": failure})
+
+
+def _import(modules: list[str]) -> None:
+    # What cannot be imported the stage itself will name.
+    with suppress(Exception):
+        for module in modules:
+            importlib.import_module(module)
 
 
 def _edited_since(started: int, root: str) -> bool:
@@ -98,7 +109,5 @@ def _explain(error: Exception) -> str:
 
 
 if __name__ == "__main__":
-    from contextlib import suppress
-
     with suppress(KeyboardInterrupt, BrokenPipeError, ConnectionResetError):
         serve(int(sys.argv[1]))

@@ -105,6 +105,8 @@ async def _bring_up_to_date(
         remote = remote_of(root) if push else None
         with make_display() as display:
             runner = LocalRunner(display.output)
+            if jobs == 1:
+                await runner.import_ahead(pipeline.upcoming(force=force))
             walk = _Walk(pipeline, runner, display, force, jobs)
             run = push_passed(root, remote, display, walk.go()) if remote else walk.go()
             try:

@@ -22,6 +22,9 @@ from tasks._stage import arguments, command, measured, write_report
 
 REFERENCE = "float32"
 
+HEAVY = ("tensorflow", "keras")
+"""What takes long to import: a flow may do so ahead, beside the stages before."""
+
 
 class CompressParams(Params):
     section = "compress"

@@ -25,6 +25,9 @@ from tasks._checkpoint import SealedCheckpoint
 from tasks._params import Params, key, load_params
 from tasks._stage import arguments, command, measured, write_report
 
+HEAVY = ("tensorflow", "keras")
+"""What takes long to import: a flow may do so ahead, beside the stages before."""
+
 
 class TrainParams(Params):
     section = "train"

@@ -81,7 +81,7 @@ def ignore(step: Progress) -> None:
 @pytest.mark.parametrize(
     ("line", "call"),
     [
-        ("python -m tasks.stage --a 'b c' d=e", ("tasks.stage", ["--a", "b c", "d=e"])),
+        ("python -m tasks.stage --a 'b c' d=e", ("tasks.stage", ["--a", "b c", "d=e"], ())),
         ("python -m tasks.stage --a $HOME", None),
         ("python -m tasks.stage && true", None),
         ("python -m tasks.stage > out", None),
@@ -115,6 +115,68 @@ def test_stages_share_a_process_until_their_code_changes(root: Path) -> None:
     assert (one, two, three) == (["one", str(root)], ["two", str(root)], ["three", "new"])
     assert not is_alive(int(pid))
     assert not is_alive(int(other))
+
+
+HEAVY_STAGE = STAGE.replace("import os\n", "import os\nHEAVY = ('slow_library',)\n", 1)
+SLOW_LIBRARY = """
+import os
+import time
+from pathlib import Path
+
+Path("importing").write_text(str(os.getpid()))
+time.sleep({seconds})
+Path("imported").touch()
+"""
+
+
+def ahead(root: Path, seconds: float) -> tuple[Command, Command]:
+    """A light stage and, after it, one that imports for so long."""
+    write(root, {"tasks/heavy.py": HEAVY_STAGE, "slow_library.py": SLOW_LIBRARY.format(seconds=seconds)})
+    return (
+        command(root, "python -m tasks.stage pid light", "light"),
+        command(root, "python -m tasks.heavy pid heavy", "heavy"),
+    )
+
+
+def pid(path: Path) -> int:
+    return int(path.read_text().split()[0])
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="nothing is imported ahead on one core")
+def test_a_later_stage_is_imported_for_beside_the_first(root: Path) -> None:
+    light, heavy = ahead(root, 0.5)
+
+    async def body(runner: LocalRunner) -> None:
+        await runner.import_ahead([light, heavy])
+        await runner.run(light, ignore)
+        await runner.run(light, ignore)
+        await runner.run(heavy, ignore)
+        assert len(runner._idle) == 2
+
+    use(body)
+    assert pid(root / "heavy") == pid(root / "importing") != pid(root / "light")
+
+
+def test_nothing_is_imported_ahead_of_the_first_stage_or_where_none_needs_it(root: Path) -> None:
+    light, heavy = ahead(root, 0.5)
+
+    async def body(runner: LocalRunner) -> None:
+        for commands in ([heavy, light], [heavy, heavy], [light, light], [light], []):
+            await runner.import_ahead(commands)
+            assert runner._idle == []
+
+    use(body)
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="nothing is imported ahead on one core")
+def test_a_run_that_ends_does_not_wait_for_what_is_imported_ahead(root: Path) -> None:
+    async def body(runner: LocalRunner) -> None:
+        await runner.import_ahead(ahead(root, 60))
+        await asyncio.to_thread(wait_for, (root / "importing").exists)
+
+    use(body)
+    assert not (root / "imported").exists()
+    assert not is_alive(pid(root / "importing"))
 
 
 @pytest.mark.parametrize(
