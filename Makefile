@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run install test test-all faults fuzz screenshots check fmt deps lock clean
+.PHONY: help run install test test-all faults fuzz screenshots bench check fmt deps lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -34,6 +34,11 @@ $(VENV)/.dev: $(VENV)/.pipeline
 	@$(PIP) install --quiet --constraint constraints.txt --editable '.[pipeline,demo,s3,dev]'
 	@touch $@
 
+$(VENV)/.bench: $(VENV)/.pipeline
+	@echo "Installing the learners of the model comparison into $(VENV)."
+	@$(PIP) install --quiet --constraint constraints.txt --editable '.[pipeline,demo,bench]'
+	@touch $@
+
 test: $(VENV)/.dev ## run the tests (below 10 minutes)
 	$(BIN)/python -m pytest -n auto --dist loadfile -m 'not faults and not slow'
 
@@ -49,6 +54,10 @@ test-all: $(VENV)/.dev ## every test there is
 screenshots: $(VENV)/.dev ## go through the UI on the whole table and write docs/screenshots/ (needs chromium)
 	LOCKSTEP_SCREENSHOTS=1 $(BIN)/python -m pytest tests/browser
 
+bench: $(VENV)/.bench ## compare the default network with other learners, where benchmarks/results/ lacks it (hours)
+	python -m benchmarks.model_quality run
+	python -m benchmarks.model_quality report
+
 check: $(VENV)/.dev ## ruff, mypy, import-linter, and whether dvc.yaml names the modules in use
 	ruff check .
 	ruff format --check .
@@ -63,7 +72,7 @@ fmt: $(VENV)/.dev ## format the code
 deps: $(VENV)/.dev ## write the stages' module dependencies into dvc.yaml
 	python -m flows._deps
 
-lock: $(VENV)/.dev ## write the versions in use to constraints.txt
+lock: $(VENV)/.dev $(VENV)/.bench ## write the versions in use to constraints.txt
 	@echo '# The versions that the tests and the README'"'"'s figures were made with. `make lock` writes it.' > constraints.txt
 	@$(BIN)/python -m pip freeze --exclude-editable >> constraints.txt
 
