@@ -58,8 +58,11 @@ def draws(folds: Sequence[tuple[Codes, Floats]]) -> dict[str, Floats]:
 def difference(ours: Mapping[str, Any], theirs: Mapping[str, Any], metric: str) -> tuple[float, float, float]:
     """Ours minus theirs in `metric`, and its 95 % interval; positive where ours is better."""
     sign = METRICS[metric]
-    low, high = np.percentile(sign * np.subtract(ours["draws"][metric], theirs["draws"][metric]), (2.5, 97.5))
-    return sign * (ours["metrics"][metric] - theirs["metrics"][metric]), float(low), float(high)
+    gain = sign * (ours["metrics"][metric] - theirs["metrics"][metric])
+    gains = sign * np.subtract(ours["draws"][metric], theirs["draws"][metric])
+    low, high = np.percentile(gains, (2.5, 97.5))
+    # Of -0.0 the sum is 0.0.
+    return gain + 0.0, float(low) + 0.0, float(high) + 0.0
 
 
 class _Scored:

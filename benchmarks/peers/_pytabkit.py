@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -26,6 +27,8 @@ def fit(
 ) -> Predict:
     """Fit for `epochs` epochs, or for as many as the allowed time holds; raises TooSlow where it holds none."""
     names = list(categories(train.frame))
+    # Lightning tells of the devices that it did not find, at each fit.
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
 
     def fitted(rows: int, n_epochs: int) -> Any:
         model = estimator(

@@ -34,7 +34,8 @@ def fit(train: Part, validation: Part, config: Config, allowed: Allowed) -> Pred
     model.fit(
         train.frame,
         train.target,
-        eval_set=[(validation.frame, validation.target)],
+        eval_X=validation.frame,
+        eval_y=validation.target,
         callbacks=[early_stopping(PATIENCE, verbose=False)],
     )
     return lambda rows: np.asarray(model.predict_proba(rows.frame))
