@@ -27,10 +27,11 @@ from lockstep.data.tables import raw_columns
 from lockstep.models import checkpoints, training
 from lockstep.models.checkpoints import Epoch
 from lockstep.models.network import build, inference
+from lockstep.models.scoring import network_inputs
 from lockstep.sealing.keyring import Keyring
 from lockstep.sealing.vault import Vault
 from tasks._params import load_params
-from tasks.train import TrainParams, _network, _schedule
+from tasks.train import TrainParams, network_of, schedule_of
 
 ROOT = Path(__file__).resolve().parents[1]
 NOT_FEATURES = ("income", "instance_weight", "split")
@@ -58,13 +59,15 @@ def main() -> None:
     import tensorflow as tf
 
     params = load_params(TrainParams, ROOT / "params.yaml")
-    schedule = _schedule(params)
+    schedule = schedule_of(params)
     table = census.read_census("train").slice(0, options.rows)
     raw = raw_columns(table, [name for name in table.column_names if name not in NOT_FEATURES])
     encoder = Encoder.fit(raw, params.bins, params.min_value_rows)
     labels = np.array(table["income"].to_pylist()) == params.positive
-    data = training.Data(encoder.encode(raw), labels, np.ones(len(labels), dtype=np.float32))
-    arrays = (training.network_inputs(data.features), labels.astype(np.float32)[:, None], data.weights)
+    data = training.Data(
+        encoder.encode(raw), training.one_hot(labels, 2), np.ones(len(labels), dtype=np.float32)
+    )
+    arrays = (network_inputs(data.features), data.targets, data.weights)
     steps = -(-len(labels) // schedule.batch_size)
     print(
         f"{len(labels):,} rows, {steps} steps an epoch, inputs {[a.shape[1] for a in arrays[0].values()]} wide"
@@ -72,21 +75,29 @@ def main() -> None:
 
     def model() -> Any:
         training.make_deterministic(schedule.seed)
-        made = build(_network(encoder, params))
-        made.compile(
-            keras.optimizers.AdamW(
-                1e-4, weight_decay=schedule.weight_decay, global_clipnorm=schedule.clip_norm
-            ),
-            keras.losses.BinaryCrossentropy(from_logits=True),
+        made = build(network_of(encoder, params))
+        optimizer = keras.optimizers.AdamW(
+            1e-4, weight_decay=schedule.weight_decay, global_clipnorm=schedule.clip_norm
         )
+        made.compile(optimizer)
         return made
 
-    ours, bare, naive = model(), model(), model()
+    def plain() -> Any:
+        """The same layers, trained as Keras does it."""
+        made = model()
+        bare = keras.Model(made.inputs, made.outputs)
+        bare.compile(made.optimizer, keras.losses.BinaryCrossentropy(from_logits=True))
+        return bare
+
+    ours, bare, naive = model(), plain(), plain()
+    strategy = tf.distribute.get_strategy()
     tensors = training._tensors(data)
     epochs = count(1)
     rows = {"batch_size": schedule.batch_size, "sample_weight": arrays[2], "verbose": 0}
     ways: dict[str, Callable[[], object]] = {
-        "Lockstep": lambda: training._one_pass(ours, training._batches(tensors, schedule, next(epochs))),
+        "Lockstep": lambda: training._one_pass(
+            ours, training._batches(tensors, schedule, next(epochs)), strategy
+        ),
         "bare fit on arrays": lambda: bare.fit(*arrays[:2], **rows),
         "fit on naive tf.data": lambda: naive.fit(
             tf.data.Dataset.from_tensor_slices(arrays).batch(schedule.batch_size), shuffle=False, verbose=0
@@ -105,7 +116,7 @@ def main() -> None:
     vault = Vault("benchmark", keyring, keyring.keys[keyring.active])
     held_out = training.Data(
         encoder.encode({name: column[:N_VALIDATION] for name, column in raw.items()}),
-        labels[:N_VALIDATION],
+        data.targets[:N_VALIDATION],
         data.weights[:N_VALIDATION],
     )
     infer = inference(ours)
@@ -113,12 +124,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
 
         def save() -> None:
-            state = checkpoints.advance(begun, ours, Epoch(1, 0.1, 0.5, 1e-4))
+            state = checkpoints.advance(begun, ours, Epoch(1, 0.1, 0.5, 0.1, 1e-4), gained=True)
             content = checkpoints.to_bytes(state)
             vault.write(Path(folder, "state"), content, role="checkpoint", schema=checkpoints.SCHEMA)
 
         beside: dict[str, Callable[[], object]] = {
-            "validation score": lambda: training._average_precision(infer, held_out, steps),
+            "validation score": lambda: training._figures(infer, held_out, steps),
             "sealed checkpoint": save,
         }
         for name, (seconds, _) in best_of(options.rounds, beside).items():

@@ -46,38 +46,44 @@ class SealedCheckpoint:
             "versions": checkpoints.versions(),
         }
         # Keyed, for contents and parameters may be guessed.
-        digest = vault.digest(json.dumps(identity, sort_keys=True).encode())
-        self.path = FOLDER / stage / f"{digest}.sealed"
+        self._digest = vault.digest(json.dumps(identity, sort_keys=True).encode())
+        self._folder = FOLDER / stage
 
-    def load(self) -> State | None:
+    def path(self, member: int = 0) -> Path:
+        """Where the state of a member of an ensemble lies."""
+        return self._folder / f"{self._digest}-{member}.sealed"
+
+    def load(self, member: int = 0) -> State | None:
         """State to go on from; None where there is none, or one that cannot be opened."""
-        if not self.path.exists():
+        path = self.path(member)
+        if not path.exists():
             return None
         try:
-            content = self._vault.read(self.path, role="checkpoint", schema=checkpoints.SCHEMA)
+            content = self._vault.read(path, role="checkpoint", schema=checkpoints.SCHEMA)
             state = checkpoints.from_bytes(content)
         except (LockstepError, OSError):
-            _notice(f"{self.path} cannot be opened: training begins anew.")
+            _notice(f"{path} cannot be opened: training begins anew.")
             return None
-        _notice(f"training resumes after epoch {len(state.curve)}, from {self.path}.")
+        _notice(f"training resumes after epoch {len(state.curve)}, from {path}.")
         return state
 
-    def save(self, state: State) -> None:
+    def save(self, state: State, member: int = 0) -> None:
         """Keep `state`; without room for it training goes on."""
+        path = self.path(member)
         try:
             self._vault.write(
-                self.path,
+                path,
                 checkpoints.to_bytes(state),
                 role="checkpoint",
                 schema=checkpoints.SCHEMA,
                 random_salt=True,
             )
         except OSError as error:
-            _notice(f"{self.path} cannot be written: {error.strerror}. A killed training would begin anew.")
+            _notice(f"{path} cannot be written: {error.strerror}. A killed training would begin anew.")
 
     def discard(self) -> None:
         """Delete it, and every stale one of the stage."""
-        shutil.rmtree(self.path.parent, ignore_errors=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def _notice(text: str) -> None:

@@ -107,7 +107,7 @@ def _tolerable(change: Mapping[str, float], params: CompressParams) -> bool:
 def _microseconds_per_row(encoder: Encoder, model: bytes) -> float:
     one = Features(
         np.zeros((1, encoder.numeric_width), dtype=np.float32),
-        np.zeros((1, len(encoder.columns)), dtype=np.int32),
+        np.zeros((1, encoder.n_coded), dtype=np.int32),
     )
     scorer = Scorer(encoder, model)
     scorer.score(one)

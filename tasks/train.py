@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -16,9 +17,13 @@ from lockstep.data.tables import SCHEMA, from_parquet, raw_columns
 from lockstep.files import write_atomic
 from lockstep.models import saving
 from lockstep.models.calibration import fit_platt, fold
-from lockstep.models.checkpoints import Checkpoint, Epoch, State
-from lockstep.models.network import Network, inference
-from lockstep.models.training import Data, Schedule, logits, train
+from lockstep.models.checkpoints import Checkpoint, Epoch
+from lockstep.models.ensemble import Ensemble, Method, train_ensemble
+from lockstep.models.network import Network, Normalization, Precision, inference
+from lockstep.models.scalars import Scalars
+from lockstep.models.scoring import average_precision, logits
+from lockstep.models.training import Data, Schedule, one_hot
+from lockstep.models.unseen import average_unseen
 from lockstep.progress import track
 from lockstep.sealing.vault import open_vault
 from tasks._checkpoint import SealedCheckpoint
@@ -28,6 +33,8 @@ from tasks._stage import arguments, command, measured, write_report
 HEAVY = ("tensorflow", "keras")
 """What takes long to import: a flow may do so ahead, beside the stages before."""
 
+SCALARS = Path(".lockstep/tensorboard/train")
+
 
 class TrainParams(Params):
     section = "train"
@@ -36,20 +43,32 @@ class TrainParams(Params):
     target: str = key("data.target")
     positive: str = key("data.positive")
     epochs: int = key("train.epochs", ge=1)
+    min_steps: int = key("train.min_steps", ge=0)
     batch_size: int = key("train.batch_size", ge=1)
+    optimizer: Literal["adamw", "adam", "nadam", "lion", "rmsprop", "sgd"] = key("train.optimizer")
     learning_rate: float = key("train.learning_rate", gt=0)
+    schedule: Literal["constant", "step", "exponential", "cosine", "plateau"] = key("train.schedule")
     warmup_share: float = key("train.warmup_share", ge=0, lt=1)
+    decay: float = key("train.decay", gt=0, le=1)
     weight_decay: float = key("train.weight_decay", ge=0)
-    l2: float = key("train.l2", ge=0)
     clip_norm: float = key("train.clip_norm", gt=0)
+    l1: float = key("train.l1", ge=0)
+    l2: float = key("train.l2", ge=0)
+    label_smoothing: float = key("train.label_smoothing", ge=0, lt=1)
+    noise: float = key("train.noise", ge=0)
     hidden: list[Annotated[int, Field(ge=1)]] = key("train.hidden", min_length=1)
-    batch_normalization: bool = key("train.batch_normalization")
+    normalization: Normalization = key("train.normalization")
     dropout: float = key("train.dropout", ge=0, lt=1)
     embedding_dim: int = key("train.embedding_dim", ge=1)
     embedding_dropout: float = key("train.embedding_dropout", ge=0, lt=1)
     bins: int = key("train.bins", ge=2)
     min_value_rows: int = key("train.min_value_rows", ge=1)
+    precision: Precision = key("train.precision")
     patience: int = key("train.patience", ge=1)
+    min_gain: float = key("train.min_gain", ge=0)
+    ensemble: Method = key("train.ensemble")
+    members: int = key("train.members", ge=2)
+    distilled: bool = key("train.distilled")
     seed: int = key("train.seed", ge=0)
 
 
@@ -60,13 +79,25 @@ class Trained(NamedTuple):
     report: dict[str, Any]
 
 
-def run(train_rows: pa.Table, validation: pa.Table, params: TrainParams, checkpoint: Checkpoint) -> Trained:
+def _ignore(epoch: Epoch) -> None:
+    """Nobody watches."""
+
+
+def run(
+    train_rows: pa.Table,
+    validation: pa.Table,
+    params: TrainParams,
+    checkpoint: Checkpoint,
+    on_epoch: Callable[[Epoch], None] = _ignore,
+) -> Trained:
     """Fit encoder and network on the training rows, calibrate on the validation rows.
 
     Parameters
     ----------
     checkpoint
         Tells the state to go on from, and keeps that after each epoch.
+    on_epoch
+        Called after each epoch.
 
     Raises
     ------
@@ -81,68 +112,92 @@ def run(train_rows: pa.Table, validation: pa.Table, params: TrainParams, checkpo
     raw = raw_columns(train_rows, names)
     data = Data(
         encoder.encode(raw),
-        binary_labels(train_rows, params.target, params.positive),
+        one_hot(binary_labels(train_rows, params.target, params.positive), 2),
         np.asarray(train_rows[WEIGHT].to_numpy(), dtype=np.float32),
     )
+    labels = binary_labels(validation, params.target, params.positive).astype(int)
     held_out = Data(
         encoder.encode(raw_columns(validation, names)),
-        binary_labels(validation, params.target, params.positive),
+        one_hot(labels, 2),
         np.ones(len(validation), dtype=np.float32),
     )
-    network = _network(encoder, params)
-    start = checkpoint.load()
-    with track("epochs", params.epochs, len(start.curve) if start else 0) as advance:
+    schedule, ensemble = schedule_of(params), ensemble_of(params)
+    planned = [ensemble.schedule_of(i, schedule, len(data.targets)) for i in range(ensemble.trainings)]
+    with track("epochs", sum(plan.epochs for plan in planned)) as advance:
 
-        def after_epoch(state: State) -> None:
-            checkpoint.save(state)
-            advance(f"val_average_precision {state.curve[-1].val_average_precision:.4f}")
+        def after_epoch(epoch: Epoch) -> None:
+            on_epoch(epoch)
+            advance(f"val_average_precision {epoch.val_average_precision:.4f}")
 
-        trained = train(network, _schedule(params), data, held_out, after_epoch, start)
-    slope, intercept = fit_platt(logits(inference(trained.model), held_out.features), held_out.labels)
-    fold(trained.model, slope, intercept)
+        trained = train_ensemble(
+            network_of(encoder, params), schedule, ensemble, data, held_out, checkpoint, after_epoch
+        )
+    average_unseen(trained.model, data.features.codes, encoder.code_starts)
+    answers = logits(inference(trained.model), held_out.features)
+    slope, intercepts = fit_platt(answers, labels)
+    fold(trained.model, slope, intercepts)
     report = {
         "features": names,
-        "n_train": len(data.labels),
-        "n_validation": len(held_out.labels),
+        "n_train": len(data.targets),
+        "n_validation": len(labels),
         "parameters": int(trained.model.count_params()),
         "epochs": len(trained.curve),
         "best_epoch": trained.best_epoch,
-        "best_val_average_precision": trained.curve[trained.best_epoch - 1].val_average_precision,
-        "calibration": {"method": "platt", "slope": slope, "intercept": intercept},
+        "best_val_average_precision": average_precision(held_out.targets, answers),
+        "calibration": {"method": "platt", "slope": slope, "intercept": float(intercepts[0])},
     }
-    return Trained(encoder.to_json(), saving.to_bytes(network, trained.model), trained.curve, report)
+    return Trained(encoder.to_json(), saving.to_bytes(trained.network, trained.model), trained.curve, report)
 
 
-def _network(encoder: Encoder, params: TrainParams) -> Network:
+def network_of(encoder: Encoder, params: TrainParams) -> Network:
+    """The network that `params` describe, for rows of `encoder`."""
     return Network(
         n_codes=encoder.n_codes,
-        n_columns=len(encoder.columns),
+        n_coded=encoder.n_coded,
         numeric_width=encoder.numeric_width,
         hidden=tuple(params.hidden),
         embedding_dim=params.embedding_dim,
         embedding_dropout=params.embedding_dropout,
         dropout=params.dropout,
-        batch_normalization=params.batch_normalization,
+        noise=params.noise,
+        normalization=params.normalization,
+        l1=params.l1,
         l2=params.l2,
     )
 
 
-def _schedule(params: TrainParams) -> Schedule:
+def schedule_of(params: TrainParams) -> Schedule:
+    """How `params` want each network to be trained."""
     return Schedule(
         epochs=params.epochs,
+        min_steps=params.min_steps,
         batch_size=params.batch_size,
+        optimizer=params.optimizer,
         learning_rate=params.learning_rate,
+        shape=params.schedule,
         warmup_share=params.warmup_share,
+        decay=params.decay,
         weight_decay=params.weight_decay,
         clip_norm=params.clip_norm,
+        label_smoothing=params.label_smoothing,
+        precision=params.precision,
         patience=params.patience,
+        min_gain=params.min_gain,
         seed=params.seed,
     )
 
 
+def ensemble_of(params: TrainParams) -> Ensemble:
+    """How many networks `params` want."""
+    return Ensemble(params.ensemble, params.members, params.distilled)
+
+
 def _curve_table(curve: Sequence[Epoch]) -> bytes:
-    lines = ["epoch\tloss\tval_average_precision\tlearning_rate"]
-    lines += [f"{e.epoch}\t{e.loss:.6f}\t{e.val_average_precision:.6f}\t{e.learning_rate:.8f}" for e in curve]
+    lines = ["epoch\tloss\tval_average_precision\tval_loss\tlearning_rate"]
+    lines += [
+        f"{e.epoch}\t{e.loss:.6f}\t{e.val_average_precision:.6f}\t{e.val_loss:.6f}\t{e.learning_rate:.8f}"
+        for e in curve
+    ]
     return ("\n".join(lines) + "\n").encode()
 
 
@@ -157,7 +212,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         ]
         checkpoint = SealedCheckpoint(vault, "train", inputs, params)
         train_rows, validation = map(from_parquet, inputs)
-        result = run(train_rows, validation, params, checkpoint)
+        with Scalars(SCALARS) as scalars:
+            result = run(train_rows, validation, params, checkpoint, scalars.write)
         vault.write(args.encoder, result.encoder, role="encoder", schema=ENCODER_SCHEMA)
         vault.write(args.model, result.network, role="float-model", schema=saving.SCHEMA)
         write_atomic(args.curve, _curve_table(result.curve))

@@ -75,7 +75,7 @@ def _params(params: Any, roles: Any, project: str, name: str) -> bytes:
     from ruamel.yaml.comments import CommentedMap, CommentedSeq
     from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
-    from lockstep.data.project import default_gates, training_size
+    from lockstep.data.project import default_gates
 
     def row(values: Any) -> Any:
         sequence = CommentedSeq(values)
@@ -97,7 +97,6 @@ def _params(params: Any, roles: Any, project: str, name: str) -> bytes:
     data.yaml_add_eol_comment("a column of 'train' and 'test'; null: Lockstep splits", "split_column")
     data.yaml_add_eol_comment("a category shared by fewer rows is a person's value", "min_category_rows")
     params["data"] = data
-    params["train"].update(training_size(roles.n_rows))
     evaluate = params["evaluate"]
     # The comments on the gates give reasons that hold for the table before.
     evaluate.pop("gates")

@@ -54,7 +54,7 @@ class Scorer:
             "codes" if detail["dtype"] == np.int32 else "numeric": detail
             for detail in self._interpreter.get_input_details()
         }
-        widths = {"codes": len(encoder.columns), "numeric": encoder.numeric_width}
+        widths = {"codes": encoder.n_coded, "numeric": encoder.numeric_width}
         for name, detail in self._inputs.items():
             if detail["shape_signature"][-1] != widths[name]:
                 raise ModelError(

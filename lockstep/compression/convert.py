@@ -30,7 +30,7 @@ def _full_int8(converter: Any, sample: Features) -> None:
     """Weights and activations in int8; `sample` sets the activations' ranges. Inputs and output stay float32."""
     import tensorflow as tf
 
-    from lockstep.models.training import network_inputs
+    from lockstep.models.scoring import network_inputs
 
     _dynamic_int8(converter, sample)
     inputs = network_inputs(sample)

@@ -1,16 +1,21 @@
 """From raw columns to the arrays of a network. Runs on numpy alone: the server uses it too.
 
-A category becomes a code of its column's vocabulary. A numeric column becomes a piecewise-linear vector over
-quantile bins (Gorishniy et al. 2022, "On Embeddings for Numerical Features in Tabular Deep Learning", arXiv:2203.05556)
-and the code of its exact value where many rows share it: amounts that are mostly zero have spikes (usual sums,
-caps) that bins blur.
+A category becomes a code of its column's vocabulary; where many rows hold categories too rare for a code of their
+own, those share a few codes by their hash (Weinberger et al. 2009, "Feature Hashing for Large Scale Multitask
+Learning", arXiv:0902.2206). A numeric column becomes a piecewise-linear vector over quantile bins (Gorishniy et al.
+2022, "On Embeddings for Numerical Features in Tabular Deep Learning", arXiv:2203.05556) and the code of its exact value
+where many rows share it: amounts that are mostly zero have spikes (usual sums, caps) that bins blur.
+
+A missing number has the vector of the column's median and a code of its own; one beyond the ends of the training rows
+has the vector of the nearer end.
 """
 
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -21,13 +26,25 @@ from lockstep.errors import DataError, ModelError
 Floats = npt.NDArray[np.float64]
 Kind = Literal["numeric", "category"]
 
-ENCODER_SCHEMA = "encoder/1"
+ENCODER_SCHEMA = "encoder/2"
 """Schema that stands in the context of a sealed encoder."""
+
+_VERSION = 2
 
 MISSING, OTHER, FIRST = 0, 1, 2
 """Codes of a missing value, of one outside the vocabulary, and of the vocabulary's first."""
 
 _SPIKE_SHARE = 0.05
+
+_RARE_SHARE = 0.05
+"""Share of rows with rare categories from which on those are told apart by their hash."""
+
+_MAX_BUCKETS = 1024
+_MAX_VALUES = 10_000
+"""Codes of a column, at most: the most frequent values have them."""
+
+_MAX_NUMERIC_WIDTH = 4096
+_MIN_BINS = 4
 
 
 class Features(NamedTuple):
@@ -36,9 +53,9 @@ class Features(NamedTuple):
     Attributes
     ----------
     numeric : ndarray of float32, shape (n, numeric_width)
-        Piecewise-linear encoding, each entry in [0, 1]; all zero where the value is missing.
-    codes : ndarray of int32, shape (n, n_columns)
-        A code per column into one table shared by all columns.
+        Piecewise-linear encoding, each entry in [0, 1].
+    codes : ndarray of int32, shape (n, n_coded)
+        A code per column that has codes, into one table shared by all of them.
     """
 
     numeric: npt.NDArray[np.float32]
@@ -57,16 +74,25 @@ class Column:
         Its vocabulary, sorted: categories, or exact values of a numeric column that many rows share.
     edges
         Bin edges of a numeric column, ascending; empty for categories.
+    fill
+        What stands for a missing number in the bins.
+    buckets
+        Codes that the categories outside the vocabulary share by their hash; 0: all share one.
+    coded
+        Whether it has codes. A numeric column that is never missing and shares no values needs none.
     """
 
     name: str
     kind: Kind
     values: tuple[str, ...] | tuple[float, ...]
     edges: tuple[float, ...] = ()
+    fill: float = 0.0
+    buckets: int = 0
+    coded: bool = True
 
     @property
     def n_codes(self) -> int:
-        return FIRST + len(self.values)
+        return FIRST + len(self.values) + self.buckets if self.coded else 0
 
     @property
     def width(self) -> int:
@@ -84,9 +110,11 @@ class Encoder:
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self.columns = tuple(columns)
-        starts = np.cumsum([0, *(column.n_codes for column in self.columns)])
-        self._starts = starts[:-1].astype(np.int32)
+        coded = [column for column in self.columns if column.coded]
+        starts = np.cumsum([0, *(column.n_codes for column in coded)])
+        self.code_starts: npt.NDArray[np.int32] = starts[:-1].astype(np.int32)
         self.n_codes = int(starts[-1])
+        self.n_coded = len(coded)
         self.numeric_width = sum(column.width for column in self.columns)
         self._vocabularies: list[dict[str, int] | Floats] = [
             {str(value): FIRST + i for i, value in enumerate(column.values)}
@@ -106,11 +134,20 @@ class Encoder:
         table
             Raw columns of n rows each: float64 with NaN, or object (str) with None, for a missing value.
         bins
-            Quantile bins of a numeric column, at most.
+            Quantile bins of a numeric column, at most; a table of many numeric columns gets fewer.
         min_value_rows
             Rows that must share a category or an exact number for it to get a code of its own.
         """
-        return cls([_fit_column(name, values, bins, min_value_rows) for name, values in table.items()])
+        n_numeric = sum(values.dtype != object for values in table.values())
+        bins = min(bins, max(_MIN_BINS, _MAX_NUMERIC_WIDTH // max(n_numeric, 1)))
+        return cls(
+            [
+                _fit_categories(name, values, min_value_rows)
+                if values.dtype == object
+                else _fit_numbers(name, values, bins, min_value_rows)
+                for name, values in table.items()
+            ]
+        )
 
     def encode(self, table: Mapping[str, npt.NDArray[Any]]) -> Features:
         """Encode n rows of raw columns.
@@ -124,29 +161,29 @@ class Encoder:
         if absent:
             raise DataError(f"The model needs the columns {absent}, which are missing. Add them.")
         n_rows = len(table[self.columns[0].name]) if self.columns else 0
-        numeric = np.zeros((n_rows, self.numeric_width), dtype=np.float32)
-        codes = np.empty((n_rows, len(self.columns)), dtype=np.int32)
-        start = 0
-        for i, (column, vocabulary) in enumerate(zip(self.columns, self._vocabularies, strict=True)):
+        numeric = np.empty((n_rows, self.numeric_width), dtype=np.float32)
+        codes = np.empty((n_rows, self.n_coded), dtype=np.int32)
+        start = at = 0
+        for column, vocabulary, bins in zip(self.columns, self._vocabularies, self._bins, strict=True):
             raw = table[column.name]
             if isinstance(vocabulary, dict):
-                codes[:, i] = _category_codes(raw, vocabulary)
+                codes[:, at] = _category_codes(raw, vocabulary, column.buckets)
             else:
                 values = as_numbers(column.name, raw)
-                codes[:, i] = _value_codes(values, vocabulary)
+                if column.coded:
+                    codes[:, at] = _value_codes(values, vocabulary)
                 if column.width:
-                    numeric[:, start : start + column.width] = _piecewise_linear(values, *self._bins[i])
+                    present = np.where(values == values, values, column.fill)
+                    numeric[:, start : start + column.width] = _piecewise_linear(present, *bins)
                     start += column.width
-        codes += self._starts
+            at += column.coded
+        codes += self.code_starts
         return Features(numeric, codes)
 
     def to_json(self) -> bytes:
         """Serialise; the same encoder gives the same bytes. Holds a person's values (vocabularies): seal it."""
-        columns = [
-            {"name": c.name, "kind": c.kind, "values": list(c.values), "edges": list(c.edges)}
-            for c in self.columns
-        ]
-        return json.dumps({"format": "lockstep-encoder", "version": 1, "columns": columns}).encode()
+        columns = [asdict(column) for column in self.columns]
+        return json.dumps({"format": "lockstep-encoder", "version": _VERSION, "columns": columns}).encode()
 
     @classmethod
     def from_json(cls, document: bytes) -> Encoder:
@@ -154,11 +191,16 @@ class Encoder:
         parsed = json.loads(document)
         if not isinstance(parsed, dict) or (parsed.get("format"), parsed.get("version")) != (
             "lockstep-encoder",
-            1,
+            _VERSION,
         ):
-            raise ModelError("This is no encoder of version 1. Train the model again with this release.")
+            raise ModelError(
+                f"This is no encoder of version {_VERSION}. Train the model again with this release."
+            )
         return cls(
-            [Column(c["name"], c["kind"], tuple(c["values"]), tuple(c["edges"])) for c in parsed["columns"]]
+            [
+                Column(**{**fields, "values": tuple(fields["values"]), "edges": tuple(fields["edges"])})
+                for fields in parsed["columns"]
+            ]
         )
 
 
@@ -178,26 +220,61 @@ def is_missing(raw: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     return np.array([value is None or value != value for value in raw], dtype=bool)
 
 
-def _fit_column(name: str, raw: npt.NDArray[Any], bins: int, min_value_rows: int) -> Column:
-    if raw.dtype == object:
-        present = raw[~is_missing(raw)].astype(str)
-        categories, counts = np.unique(present, return_counts=True)
-        return Column(name, "category", tuple(map(str, categories[counts >= min_value_rows])))
+def _fit_categories(name: str, raw: npt.NDArray[Any], min_value_rows: int) -> Column:
+    present = raw[~is_missing(raw)].astype(str)
+    categories, counts = np.unique(present, return_counts=True)
+    kept = _kept(counts, min_value_rows)
+    rare = len(categories) - int(kept.sum())
+    told_apart = counts[~kept].sum() > _RARE_SHARE * len(present)
+    # Eight categories a code, for a rare one alone says little.
+    buckets = min(_MAX_BUCKETS, rare // 8) if told_apart else 0
+    return Column(name, "category", tuple(map(str, categories[kept])), buckets=buckets)
+
+
+def _fit_numbers(name: str, raw: npt.NDArray[Any], bins: int, min_value_rows: int) -> Column:
     numbers = as_numbers(name, raw)
+    incomplete = bool(np.isnan(numbers).any())
     numbers = numbers[np.isfinite(numbers)]
     values, counts = np.unique(numbers, return_counts=True)
-    shared = tuple(map(float, values[counts >= min_value_rows]))
+    shared = tuple(map(float, values[_kept(counts, min_value_rows)]))
     # A spike would swallow most quantiles; its rows are told apart by their code, so the bins describe the rest.
     spikes = values[counts > _SPIKE_SHARE * max(len(numbers), 1)]
     rest = numbers[~np.isin(numbers, spikes)]
     spread = rest if len(np.unique(rest)) > 1 else numbers
-    edges = np.unique(np.quantile(spread, np.linspace(0, 1, bins + 1))) if len(spread) else np.empty(0)
-    return Column(name, "numeric", shared, tuple(map(float, edges)) if len(edges) > 1 else ())
+    # float64 holds numbers so far apart that their difference is infinite.
+    with np.errstate(over="ignore", invalid="ignore"):
+        edges = np.unique(np.quantile(spread, np.linspace(0, 1, bins + 1))) if len(spread) else np.empty(0)
+        usable = len(edges) > 1 and bool(np.isfinite(np.diff(edges)).all())
+    if not usable:
+        return Column(name, "numeric", shared)
+    fill = float(np.median(numbers))
+    return Column(
+        name, "numeric", shared, tuple(map(float, edges)), fill, coded=incomplete or bool(len(shared))
+    )
 
 
-def _category_codes(raw: npt.NDArray[Any], vocabulary: dict[str, int]) -> list[int]:
+def _kept(counts: npt.NDArray[np.int_], min_rows: int) -> npt.NDArray[np.bool_]:
+    """Which of a column's values get codes of their own."""
+    kept: npt.NDArray[np.bool_] = counts >= min_rows
+    if kept.sum() > _MAX_VALUES:
+        # Stable, so that equal counts are told apart by the values' order.
+        most = np.argsort(-counts, kind="stable")[:_MAX_VALUES]
+        kept = np.zeros(len(counts), dtype=bool)
+        kept[most] = True
+    return kept
+
+
+def _category_codes(raw: npt.NDArray[Any], vocabulary: dict[str, int], buckets: int) -> list[int]:
     # A server encodes one row at a time: a list is cheaper there than an array a column.
     get = vocabulary.get
+    if buckets:
+        first = FIRST + len(vocabulary)
+        return [
+            MISSING
+            if value is None or value != value
+            else get(str(value)) or first + zlib.crc32(str(value).encode("utf-8", "surrogatepass")) % buckets
+            for value in raw.tolist()
+        ]
     return [
         get(value, OTHER) if type(value) is str else _odd_code(value, vocabulary) for value in raw.tolist()
     ]
@@ -218,5 +295,4 @@ def _piecewise_linear(values: Floats, lows: Floats, spans: Floats) -> Floats:
     # Far outside a narrow bin the quotient is infinite, and then 0 or 1 like any other.
     with np.errstate(over="ignore"):
         parts = (values[:, None] - lows) / spans
-    # fmax takes 0 where the value is missing (NaN).
-    return np.fmin(np.fmax(parts, 0.0), 1.0)
+    return np.clip(parts, 0.0, 1.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,8 +12,6 @@ from lockstep.data.columns import refuse_reserved
 from lockstep.data.profile import MAX_CATEGORIES
 from lockstep.data.tables import is_category, require
 from lockstep.errors import DataError
-
-_MAX_EPOCHS, _STEPS = 60, 2000
 
 
 @dataclass(frozen=True)
@@ -110,13 +107,6 @@ def _no_feature(column: pa.ChunkedArray) -> str | None:
     if distinct == len(column) and not pa.types.is_floating(column.type):
         return "it differs in every row, like a key"
     return None
-
-
-def training_size(n_rows: int) -> dict[str, int]:
-    """Batch size, epochs and patience for `n_rows` rows: small tables take small steps, and enough of them."""
-    batch_size = 2 ** min(10, max(5, round(math.log2(max(n_rows, 1) / 100))))
-    epochs = min(_MAX_EPOCHS, max(8, math.ceil(_STEPS * batch_size / max(n_rows, 1))))
-    return {"batch_size": batch_size, "epochs": epochs, "patience": max(4, epochs // 4)}
 
 
 def default_gates(

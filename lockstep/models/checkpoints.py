@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -11,7 +13,7 @@ import numpy.typing as npt
 from lockstep.errors import ModelError
 from lockstep.models._archive import pack, unpack
 
-SCHEMA = "checkpoint/1"
+SCHEMA = "checkpoint/2"
 """Schema that stands in the context of a sealed state."""
 
 _CURVE = "curve.json"
@@ -22,12 +24,28 @@ Arrays = tuple[npt.NDArray[Any], ...]
 
 @dataclass(frozen=True)
 class Epoch:
-    """Figures of one pass."""
+    """Figures of one pass: the mean loss of its steps, and what came of it on the validation rows."""
 
     epoch: int
     loss: float
     val_average_precision: float
+    val_loss: float
     learning_rate: float
+
+
+def gains(curve: Sequence[Epoch], min_gain: float) -> list[bool]:
+    """Which epochs were better than all before: by more than `min_gain` in validation average precision, or else,
+    up to that much better or worse, in validation loss; shape of `curve`."""
+    found: list[bool] = []
+    best: Epoch | None = None
+    for epoch in curve:
+        gain = epoch.val_average_precision - best.val_average_precision if best else math.inf
+        found.append(
+            gain > min_gain or (best is not None and gain >= -min_gain and epoch.val_loss < best.val_loss)
+        )
+        if found[-1]:
+            best = epoch
+    return found
 
 
 @dataclass(frozen=True)
@@ -41,7 +59,7 @@ class State:
     variables, optimizer
         Of the model (its weights and the seeds of its dropout) and of its optimizer, in Keras' order.
     best
-        Weights of the epoch of the best validation average precision; empty before the first epoch.
+        Weights of the best epoch; empty before the first one.
     """
 
     curve: tuple[Epoch, ...]
@@ -49,20 +67,15 @@ class State:
     optimizer: Arrays
     best: Arrays
 
-    @property
-    def best_epoch(self) -> int:
-        """Number, from 1, of the first epoch with the best validation average precision."""
-        return max(self.curve, key=lambda epoch: epoch.val_average_precision).epoch
-
 
 class Checkpoint(Protocol):
     """Where the state of a training run outlives its process."""
 
-    def load(self) -> State | None:
-        """State to go on from; None: there is none."""
+    def load(self, member: int = 0) -> State | None:
+        """State to go on from of a member of an ensemble; None: there is none."""
         ...
 
-    def save(self, state: State) -> None:
+    def save(self, state: State, member: int = 0) -> None:
         """Keep `state` in place of the one before."""
         ...
 
@@ -71,24 +84,26 @@ def initial(model: Any) -> State:
     """State of a compiled `model` before its first epoch."""
     # Otherwise Keras makes the optimizer's variables with the first step.
     model.optimizer.build(model.trainable_variables)
-    return State((), _values(model.variables), _values(model.optimizer.variables), ())
+    return State((), values_of(model.variables), values_of(model.optimizer.variables), ())
 
 
-def advance(state: State, model: Any, epoch: Epoch) -> State:
-    """State after the epoch that took `model` from `state` to where it is."""
-    after = State(
-        (*state.curve, epoch), _values(model.variables), _values(model.optimizer.variables), state.best
+def advance(state: State, model: Any, epoch: Epoch, *, gained: bool) -> State:
+    """State after the epoch that took `model` from `state` to where it is; `gained`: it is the best so far."""
+    best = values_of(model.weights) if gained else state.best
+    return State(
+        (*state.curve, epoch), values_of(model.variables), values_of(model.optimizer.variables), best
     )
-    if after.best_epoch < epoch.epoch:
-        return after
-    return State(after.curve, after.variables, after.optimizer, _values(model.weights))
 
 
 def restore(state: State, model: Any) -> None:
     """Put a compiled `model` of the same network and its optimizer into `state`."""
     model.optimizer.build(model.trainable_variables)
-    variables = [*model.variables, *model.optimizer.variables]
-    for variable, value in zip(variables, (*state.variables, *state.optimizer), strict=True):
+    assign([*model.variables, *model.optimizer.variables], (*state.variables, *state.optimizer))
+
+
+def assign(variables: Sequence[Any], values: Arrays) -> None:
+    """Give each Keras variable its value."""
+    for variable, value in zip(variables, values, strict=True):
         # A copy: TensorFlow may take the array's own memory for the variable's, and train in it.
         variable.assign(value.copy())
 
@@ -117,5 +132,6 @@ def versions() -> dict[str, str]:
     return {"keras": keras.__version__, "numpy": np.__version__, "tensorflow": tf.__version__}
 
 
-def _values(variables: Any) -> Arrays:
+def values_of(variables: Any) -> Arrays:
+    """Values of Keras variables."""
     return tuple(np.array(variable.numpy()) for variable in variables)

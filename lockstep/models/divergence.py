@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from lockstep.errors import ModelError
 from lockstep.models.checkpoints import State, restore
+from lockstep.models.step import loss_of
 
 
 class NotFinite(Exception):
@@ -42,7 +43,7 @@ def explain(
     before
         Its state before the epoch.
     batches
-        The epoch's batches of inputs, labels and weights.
+        The epoch's batches of inputs, targets and weights.
     step
         Of `NotFinite`.
     validation
@@ -59,13 +60,13 @@ def explain(
         origin = _in_weights(model) or next(filter(None, found), None)
     else:
         what = f"in step {step + 1:,} of {steps:,} of epoch {epoch}: its loss"
-        inputs, labels, weights = next(remaining)
-        if bad := _count_not_finite([*inputs.values(), labels, weights]):
+        inputs, targets, weights = next(remaining)
+        if bad := _count_not_finite([*inputs.values(), targets, weights]):
             return ModelError(
-                f"Training diverged {what} is not finite. Of the step's {len(labels):,} rows {bad:,} hold a feature "
+                f"Training diverged {what} is not finite. Of the step's {len(targets):,} rows {bad:,} hold a feature "
                 "or weight that is not finite. Correct them at the source."
             )
-        origin = _in_weights(model) or _in_step(model, inputs, labels, weights)
+        origin = _in_weights(model) or _in_step(model, inputs, targets, weights)
     return ModelError(
         f"Training diverged {what} is not finite. First not finite: {origin or 'the loss'}. "
         "Lower train.learning_rate or train.clip_norm in params.yaml."
@@ -97,13 +98,13 @@ def _in_outputs(outputs: Any, model: Any) -> str | None:
     return None
 
 
-def _in_step(model: Any, inputs: Any, labels: Any, weights: Any) -> str | None:
+def _in_step(model: Any, inputs: Any, targets: Any, weights: Any) -> str | None:
     """The first layer forward whose output, or else backward whose gradient, is not finite."""
     import tensorflow as tf
 
     with tf.GradientTape() as tape:
         outputs = _every_layer(model)(inputs, training=True)
-        loss = model.compute_loss(inputs, labels, outputs[-1], weights)
+        loss = loss_of(model, inputs, targets, weights, outputs[-1])
     trainable = [(layer, weight) for layer in model.layers for weight in layer.trainable_weights]
     gradients = tape.gradient(loss, [weight.value for _, weight in trainable])
     backward = (

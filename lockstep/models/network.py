@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
+
+Normalization = Literal["batch", "layer", "none"]
+Precision = Literal["float32", "bfloat16", "float16"]
+
+# Keras' own default spreads embeddings by 0.03: codes then start all but equal, beside numeric inputs in [0, 1], and
+# one short training does not catch up.
+_EMBEDDING_SPREAD = 0.5
 
 
 @dataclass(frozen=True)
@@ -14,31 +21,42 @@ class Network:
     ----------
     n_codes
         Rows of the embedding table that all columns share.
-    n_columns
-        Width of the input ``codes``.
+    n_coded
+        Width of the input ``codes``; 0: the network has none.
     numeric_width
         Width of the input ``numeric``; 0: the network has none.
+    n_outputs
+        1: one logit, of the positive class; k > 2: a logit of each of k classes.
     hidden
         Units of each hidden layer.
     embedding_dim
         Width of a code's embedding.
     embedding_dropout, dropout
-        Share of units dropped behind the embeddings and behind each hidden layer, in [0, 1).
-    batch_normalization
-        Whether each hidden layer is normalised before its activation.
-    l2
-        Weight of the squared kernel norms in the loss.
+        Share of units dropped behind the embeddings and behind each hidden layer, in [0, 1) (Srivastava et al. 2014).
+    noise
+        Standard deviation of the Gaussian noise on the input ``numeric`` in training (Bishop 1995).
+    normalization
+        Of each hidden layer before its activation: over the batch (Ioffe & Szegedy 2015, arXiv:1502.03167) or over the
+        layer (Ba et al. 2016, arXiv:1607.06450).
+    l1, l2
+        Weights of the absolute values and of the squares of the hidden kernels in the loss.
+    members
+        Networks side by side whose logits are averaged: an ensemble served whole.
     """
 
     n_codes: int
-    n_columns: int
+    n_coded: int
     numeric_width: int
-    hidden: tuple[int, ...]
-    embedding_dim: int
-    embedding_dropout: float
-    dropout: float
-    batch_normalization: bool
-    l2: float
+    n_outputs: int = 1
+    hidden: tuple[int, ...] = (384, 384)
+    embedding_dim: int = 8
+    embedding_dropout: float = 0.0
+    dropout: float = 0.0
+    noise: float = 0.0
+    normalization: Normalization = "batch"
+    l1: float = 0.0
+    l2: float = 0.0
+    members: int = 1
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -48,34 +66,70 @@ class Network:
         return cls(**{**fields, "hidden": tuple(fields["hidden"])})
 
 
-def build(network: Network) -> Any:
-    """Build the Keras model; its output is one logit of shape (n, 1).
+def build(network: Network, precision: Precision = "float32", *, synchronized: bool = False) -> Any:
+    """Build the Keras model; its output is logits of shape (n, n_outputs).
+
+    Parameters
+    ----------
+    precision
+        What the layers compute in; weights and logits are float32 (Micikevicius et al. 2018, arXiv:1710.03740).
+    synchronized
+        Whether batch normalisation sees the rows of all devices.
 
     Notes
     -----
     Every layer is named: automatic names count up within a process and would change the saved bytes.
     """
     import keras
+
+    from lockstep.models.step import trainable
+
+    inputs: dict[str, Any] = {}
+    if network.n_coded:
+        inputs["codes"] = keras.Input((network.n_coded,), dtype="int32", name="codes")
+    if network.numeric_width:
+        inputs["numeric"] = keras.Input((network.numeric_width,), dtype="float32", name="numeric")
+    prefixes = [""] if network.members == 1 else [f"member_{i}_" for i in range(network.members)]
+    logits = [_tower(network, inputs, prefix, precision, synchronized) for prefix in prefixes]
+    output = logits[0] if len(logits) == 1 else keras.layers.Average(name="mean_logit")(logits)
+    return trainable(inputs, output)
+
+
+def _tower(
+    network: Network, inputs: dict[str, Any], prefix: str, precision: Precision, synchronized: bool
+) -> Any:
+    import keras
     from keras import layers
 
-    codes = keras.Input((network.n_columns,), dtype="int32", name="codes")
-    embedded = layers.Embedding(network.n_codes, network.embedding_dim, name="embedding")(codes)
-    embedded = layers.Flatten(name="flatten")(embedded)
-    hidden = layers.Dropout(network.embedding_dropout, name="embedding_dropout")(embedded)
-    inputs = {"codes": codes}
-    if network.numeric_width:
-        numeric = keras.Input((network.numeric_width,), dtype="float32", name="numeric")
-        inputs["numeric"] = numeric
-        hidden = layers.Concatenate(name="features")([hidden, numeric])
+    policy = precision if precision == "float32" else f"mixed_{precision}"
+
+    def named(name: str) -> dict[str, Any]:
+        return {"name": prefix + name, "dtype": policy}
+
+    parts = []
+    if "codes" in inputs:
+        spread = keras.initializers.RandomNormal(stddev=_EMBEDDING_SPREAD)
+        embedded = layers.Embedding(
+            network.n_codes, network.embedding_dim, embeddings_initializer=spread, **named("embedding")
+        )(inputs["codes"])
+        embedded = layers.Flatten(**named("flatten"))(embedded)
+        parts.append(layers.Dropout(network.embedding_dropout, **named("embedding_dropout"))(embedded))
+    if "numeric" in inputs:
+        noisy = layers.GaussianNoise(network.noise, **named("noise")) if network.noise else None
+        parts.append(noisy(inputs["numeric"]) if noisy else inputs["numeric"])
+    hidden = layers.Concatenate(**named("features"))(parts) if len(parts) > 1 else parts[0]
     for i, units in enumerate(network.hidden):
-        penalty = keras.regularizers.L2(network.l2) if network.l2 else None
-        hidden = layers.Dense(units, kernel_regularizer=penalty, name=f"hidden_{i}")(hidden)
-        if network.batch_normalization:
-            hidden = layers.BatchNormalization(name=f"normalization_{i}")(hidden)
-        hidden = layers.Activation("silu", name=f"activation_{i}")(hidden)
-        hidden = layers.Dropout(network.dropout, name=f"dropout_{i}")(hidden)
-    logit = layers.Dense(1, name="logit")(hidden)
-    return keras.Model(inputs, logit, name="lockstep")
+        penalty = keras.regularizers.L1L2(network.l1, network.l2) if network.l1 or network.l2 else None
+        hidden = layers.Dense(units, kernel_regularizer=penalty, **named(f"hidden_{i}"))(hidden)
+        if network.normalization == "batch":
+            hidden = layers.BatchNormalization(synchronized=synchronized, **named(f"normalization_{i}"))(
+                hidden
+            )
+        elif network.normalization == "layer":
+            hidden = layers.LayerNormalization(**named(f"normalization_{i}"))(hidden)
+        hidden = layers.Activation("silu", **named(f"activation_{i}"))(hidden)
+        hidden = layers.Dropout(network.dropout, **named(f"dropout_{i}"))(hidden)
+    return layers.Dense(network.n_outputs, name=f"{prefix}logit", dtype="float32")(hidden)
 
 
 def inference(model: Any) -> Any:

@@ -8,7 +8,7 @@ from lockstep.errors import ModelError
 from lockstep.models._archive import pack, unpack
 from lockstep.models.network import Network, build
 
-SCHEMA = "network/1"
+SCHEMA = "network/2"
 """Schema that stands in the context of a sealed network."""
 
 _CONFIG = "network.json"

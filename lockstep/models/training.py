@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,16 @@ import numpy.typing as npt
 
 from lockstep.data.encoding import Features
 from lockstep.models import checkpoints
-from lockstep.models.checkpoints import Epoch, State
+from lockstep.models.checkpoints import Arrays, Epoch, State, gains
 from lockstep.models.divergence import NotFinite, explain
-from lockstep.models.network import Network, build, inference
+from lockstep.models.network import Network, Precision, build, inference
+from lockstep.models.optimizers import make_optimizer
+from lockstep.models.schedules import drops, make_schedule
+from lockstep.models.scoring import average_precision, cross_entropy, logits, network_inputs, slices
+from lockstep.models.step import run_steps
 
-_PREDICT_BATCH = 8192
+_STEPS_AN_EPOCH = 32
+_MIN_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -25,14 +30,22 @@ class Schedule:
 
     Attributes
     ----------
-    epochs, batch_size
-        Passes over the rows, at most, and rows per step.
-    learning_rate
-        Peak; reached after `warmup_share` of all steps, then a cosine down to 0 (Loshchilov & Hutter 2017, SGDR).
+    epochs, min_steps
+        Passes over the rows, at most; a small table is passed over more often, until `min_steps` steps are done.
+    batch_size
+        Rows per step, at most; a small table takes fewer.
+    optimizer, learning_rate, shape, warmup_share, decay
+        A name of `lockstep.models.optimizers.OPTIMIZERS`; its peak rate; a name of `lockstep.models.schedules.SHAPES`
+        with the share of all steps before the peak and what the shape decays by.
     weight_decay, clip_norm
-        Of AdamW (Loshchilov & Hutter 2019), and the largest norm of all gradients together.
-    patience
-        Epochs without a better validation average precision before training stops.
+        Decoupled weight decay, and the largest norm of all gradients together.
+    label_smoothing
+        Share of each label that is spread over all classes, in [0, 1).
+    precision
+        What the layers compute in.
+    patience, min_gain
+        Epochs without a gain before training stops, and what counts as one (`lockstep.models.checkpoints.gains`);
+        Prechelt 1998, "Early stopping - but when?". A table that is passed over more often has more patience.
     seed
         Of initial weights, dropout and the order of rows.
     """
@@ -40,36 +53,57 @@ class Schedule:
     epochs: int
     batch_size: int
     learning_rate: float
-    warmup_share: float
-    weight_decay: float
-    clip_norm: float
-    patience: int
     seed: int
+    min_steps: int = 0
+    optimizer: str = "adamw"
+    shape: str = "cosine"
+    warmup_share: float = 0.1
+    decay: float = 0.1
+    weight_decay: float = 0.0
+    clip_norm: float = 1.0
+    label_smoothing: float = 0.0
+    precision: Precision = "float32"
+    patience: int = 4
+    min_gain: float = 0.0
+
+    def resolved(self, n_rows: int) -> Schedule:
+        """The same for a table of `n_rows` rows, in numbers that hold for it."""
+        fitting = 2 ** int(math.log2(max(n_rows / _STEPS_AN_EPOCH, 1)))
+        batch_size = min(self.batch_size, max(_MIN_BATCH, fitting))
+        epochs = max(self.epochs, -(-self.min_steps // -(-n_rows // batch_size)))
+        patience = -(-self.patience * epochs // self.epochs)
+        return replace(self, epochs=epochs, batch_size=batch_size, patience=patience, min_steps=0)
 
 
 @dataclass(frozen=True)
 class Data:
-    """Encoded rows with labels.
+    """Encoded rows with what is to be learned of them.
 
     Attributes
     ----------
     features
         Of n rows.
-    labels : ndarray of bool, shape (n,)
-        True for the positive class.
+    targets : ndarray of float32, shape (n, 1) or (n, k)
+        Probability of the positive class, or of each of k > 2 classes: 0 or 1 where the label is known.
     weights : ndarray of float32, shape (n,)
         Weight of each row in the loss.
     """
 
     features: Features
-    labels: npt.NDArray[np.bool_]
+    targets: npt.NDArray[np.float32]
     weights: npt.NDArray[np.float32]
+
+    def take(self, rows: npt.NDArray[np.int_]) -> Data:
+        """Those `rows`, by number."""
+        features = Features(self.features.numeric[rows], self.features.codes[rows])
+        return Data(features, self.targets[rows], self.weights[rows])
 
 
 @dataclass(frozen=True)
 class Trained:
     """A trained network: the weights of its best epoch, and the curve that led there."""
 
+    network: Network
     model: Any
     curve: tuple[Epoch, ...]
     best_epoch: int
@@ -85,6 +119,13 @@ def make_deterministic(seed: int) -> None:
     tf.config.experimental.enable_op_determinism()
 
 
+def one_hot(labels: npt.NDArray[Any], n_classes: int) -> npt.NDArray[np.float32]:
+    """Targets of `Data` from the number of each row's class: shape (n, 1) of two classes, (n, n_classes) of more."""
+    if n_classes == 2:
+        return np.asarray(labels, dtype=np.float32)[:, None]
+    return np.eye(n_classes, dtype=np.float32)[labels]
+
+
 def train(
     network: Network,
     schedule: Schedule,
@@ -92,6 +133,9 @@ def train(
     validation: Data,
     on_epoch: Callable[[State], None],
     start: State | None = None,
+    *,
+    initial: Arrays | None = None,
+    strategy: Any = None,
 ) -> Trained:
     """Train `network` on `data`.
 
@@ -101,115 +145,136 @@ def train(
         Called after each epoch with the state that the next one starts from.
     start
         State of an earlier run with the same arguments, to go on from; None: begin anew.
+    initial
+        What `model.variables` begin with, of a network of the same shape; None: drawn from the seed.
+    strategy
+        A `tf.distribute.Strategy`; None: the one device, or a mirror on each where there are several GPUs.
 
     Returns
     -------
     Trained
-        With the weights of the epoch of the best validation average precision.
+        With the weights of the best epoch.
 
     Raises
     ------
     ModelError
         The loss or a validation logit is not finite; the message names where that began.
     """
-    import keras
-
     make_deterministic(schedule.seed)
-    model = build(network)
-    steps = -(-len(data.labels) // schedule.batch_size)
-    model.compile(
-        optimizer=keras.optimizers.AdamW(
-            _learning_rate(schedule, steps),
-            weight_decay=schedule.weight_decay,
-            global_clipnorm=schedule.clip_norm,
-        ),
-        loss=keras.losses.BinaryCrossentropy(from_logits=True),
-    )
-    if start is None:
-        state = checkpoints.initial(model)
-    else:
-        state = start
-        checkpoints.restore(state, model)
+    schedule = schedule.resolved(len(data.targets))
+    steps = -(-len(data.targets) // schedule.batch_size)
+    strategy = strategy or _strategy()
+    with strategy.scope():
+        model = build(network, schedule.precision, synchronized=strategy.num_replicas_in_sync > 1)
+        rate = make_schedule(
+            schedule.shape,
+            schedule.learning_rate,
+            schedule.decay,
+            schedule.epochs * steps,
+            schedule.warmup_share,
+        )
+        optimizer = make_optimizer(
+            schedule.optimizer,
+            rate,
+            schedule.weight_decay,
+            schedule.clip_norm,
+            scaled=schedule.precision == "float16",
+        )
+        model.label_smoothing = schedule.label_smoothing
+        model.compile(optimizer=optimizer)
+        if initial is not None:
+            checkpoints.assign(model.variables, initial)
+        if start is None:
+            state = checkpoints.initial(model)
+        else:
+            state = start
+            checkpoints.restore(state, model)
     infer = inference(model)
     tensors = _tensors(data)
     while not _is_over(state, schedule):
         epoch = len(state.curve) + 1
         batches = _batches(tensors, schedule, epoch)
+        if schedule.shape == "plateau":
+            met = drops(gains(state.curve, schedule.min_gain), max(schedule.patience // 2, 1))
+            rate.scale.assign(schedule.decay**met)
         try:
-            loss = _one_pass(model, batches)
-            average_precision = _average_precision(infer, validation, len(batches))
+            losses = _one_pass(model, batches, strategy)
+            val_average_precision, val_loss = _figures(infer, validation, steps)
         except NotFinite as found:
-            raise explain(model, state, batches, found.step, _slices(validation.features)) from None
-        learning_rate = float(model.optimizer.learning_rate)
-        state = checkpoints.advance(state, model, Epoch(epoch, loss, average_precision, learning_rate))
+            raise explain(model, state, batches, found.step, slices(validation.features)) from None
+        figures = Epoch(
+            epoch,
+            float(np.average(losses, weights=_batch_rows(len(data.targets), schedule.batch_size))),
+            val_average_precision,
+            val_loss,
+            float(model.optimizer.learning_rate),
+        )
+        gained = gains([*state.curve, figures], schedule.min_gain)[-1]
+        state = checkpoints.advance(state, model, figures, gained=gained)
         on_epoch(state)
-    model.set_weights(state.best)
-    return Trained(model, state.curve, state.best_epoch)
+    final = build(network)
+    final.set_weights(state.best)
+    return Trained(network, final, state.curve, _best_epoch(state, schedule))
+
+
+def _strategy() -> Any:
+    import tensorflow as tf
+
+    several = len(tf.config.list_logical_devices("GPU")) > 1
+    return tf.distribute.MirroredStrategy() if several else tf.distribute.get_strategy()
+
+
+def _best_epoch(state: State, schedule: Schedule) -> int:
+    return max(i for i, gained in enumerate(gains(state.curve, schedule.min_gain), 1) if gained)
 
 
 def _is_over(state: State, schedule: Schedule) -> bool:
     done = len(state.curve)
-    return bool(done) and (done >= schedule.epochs or done - state.best_epoch >= schedule.patience)
-
-
-def logits(call: Any, features: Features) -> npt.NDArray[np.float64]:
-    """Logits of n rows, shape (n,); `call` is from `lockstep.models.network.inference`."""
-    answers = [call(inputs).numpy() for inputs in _slices(features)]
-    return np.concatenate(answers).astype(np.float64)[:, 0]
-
-
-def network_inputs(features: Features) -> dict[str, npt.NDArray[Any]]:
-    """Features by the name of the network's input; an input of no width does not exist."""
-    return {name: part for name, part in features._asdict().items() if part.shape[1]}
-
-
-def _slices(features: Features) -> Iterator[dict[str, npt.NDArray[Any]]]:
-    inputs = network_inputs(features)
-    for start in range(0, len(features.codes), _PREDICT_BATCH):
-        yield {name: part[start : start + _PREDICT_BATCH] for name, part in inputs.items()}
-
-
-def _learning_rate(schedule: Schedule, steps_per_epoch: int) -> Any:
-    import keras
-
-    steps = schedule.epochs * steps_per_epoch
-    warmup = max(1, round(schedule.warmup_share * steps))
-    return keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0,
-        decay_steps=max(1, steps - warmup),
-        warmup_target=schedule.learning_rate,
-        warmup_steps=warmup,
+    return bool(done) and (
+        done >= schedule.epochs or done - _best_epoch(state, schedule) >= schedule.patience
     )
 
 
-def _one_pass(model: Any, batches: Any) -> float:
-    """Train `model` on each batch once; return the mean loss."""
+def _one_pass(model: Any, batches: Any, strategy: Any) -> list[float]:
+    """Train `model` on each batch once; return the loss of each step."""
     import keras
+
+    losses: list[float] = []
 
     class Guard(keras.callbacks.Callback):
         def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-            # The mean over the pass so far: once it is not finite it stays so.
-            if not math.isfinite((logs or {})["loss"]):
+            losses.append((logs or {})["loss"])
+            if not math.isfinite(losses[-1]):
                 raise NotFinite(batch)
 
-    history = model.fit(batches, epochs=1, callbacks=[Guard()], verbose=0, shuffle=False)
-    return float(history.history["loss"][0])
+    # The one strategy under which `fit` of Keras 3 fails.
+    if strategy.extended._in_multi_worker_mode():
+        for step, loss in enumerate(run_steps(model, batches, strategy)):
+            losses.append(loss)
+            if not math.isfinite(loss):
+                raise NotFinite(step)
+    else:
+        model.fit(batches, epochs=1, callbacks=[Guard()], verbose=0, shuffle=False)
+    return losses
 
 
-def _average_precision(infer: Any, validation: Data, steps: int) -> float:
-    from sklearn.metrics import average_precision_score
+def _batch_rows(n_rows: int, batch_size: int) -> npt.NDArray[np.int_]:
+    starts = np.arange(0, n_rows, batch_size)
+    return np.minimum(n_rows - starts, batch_size)
 
-    scores = logits(infer, validation.features)
-    if not np.isfinite(scores).all():
+
+def _figures(infer: Any, validation: Data, steps: int) -> tuple[float, float]:
+    """Average precision, over several classes its mean, and cross-entropy of the validation rows."""
+    answers = logits(infer, validation.features)
+    if not np.isfinite(answers).all():
         raise NotFinite(steps)
-    return float(average_precision_score(validation.labels, scores))
+    return average_precision(validation.targets, answers), cross_entropy(validation.targets, answers)
 
 
 def _tensors(data: Data) -> Any:
     import tensorflow as tf
 
-    labels = data.labels.astype(np.float32)[:, None]
-    return tf.nest.map_structure(tf.constant, (network_inputs(data.features), labels, data.weights))
+    return tf.nest.map_structure(tf.constant, (network_inputs(data.features), data.targets, data.weights))
 
 
 def _batches(tensors: Any, schedule: Schedule, epoch: int) -> Any:

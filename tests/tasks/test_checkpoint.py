@@ -129,10 +129,10 @@ class Stopped(Exception):
 class Once:
     """Keeps the first state, and stops there."""
 
-    def load(self) -> None:
+    def load(self, member: int = 0) -> None:
         return None
 
-    def save(self, state: State) -> None:
+    def save(self, state: State, member: int = 0) -> None:
         self.state = state
         raise Stopped
 
@@ -214,7 +214,7 @@ def test_its_code_is_what_dvc_yaml_declares() -> None:
 def test_a_damaged_one_is_ignored_with_a_notice(
     make: Make, state: State, damage: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = make().path
+    path = make().path()
     content = path.read_bytes()
     middle = len(content) // 2
     path.write_bytes(
@@ -233,7 +233,7 @@ def test_a_damaged_one_is_ignored_with_a_notice(
 def test_one_that_cannot_be_read_is_ignored_with_a_notice(
     make: Make, state: State, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = make().path
+    path = make().path()
     path.unlink()
     path.mkdir()
     assert make().load() is None
@@ -242,15 +242,15 @@ def test_one_that_cannot_be_read_is_ignored_with_a_notice(
 
 def test_a_sealed_file_of_another_schema_is_ignored(make: Make, vault: Vault) -> None:
     checkpoint = make()
-    vault.write(checkpoint.path, b"no archive", role="checkpoint", schema=checkpoints.SCHEMA)
+    vault.write(checkpoint.path(), b"no archive", role="checkpoint", schema=checkpoints.SCHEMA)
     assert checkpoint.load() is None
-    vault.write(checkpoint.path, b"", role="encoder", schema="encoder/1")
+    vault.write(checkpoint.path(), b"", role="encoder", schema="encoder/1")
     assert checkpoint.load() is None
     checkpoint.discard()
 
 
 def test_nothing_of_it_lies_in_clear(make: Make, state: State) -> None:
-    content = make().path.read_bytes()
+    content = make().path().read_bytes()
     plain = checkpoints.to_bytes(state)
     planted = [values.tobytes()[:16] for values in (*state.variables, *state.optimizer) if values.any()]
     planted += [b"curve.json", b"val_average_precision", plain[:16]]
@@ -259,13 +259,13 @@ def test_nothing_of_it_lies_in_clear(make: Make, state: State) -> None:
     assert not any(canary in content for canary in planted)
     # Equal states are not seen to be equal.
     make().save(state)
-    assert make().path.read_bytes() != content
+    assert make().path().read_bytes() != content
 
 
 def test_training_goes_on_where_it_cannot_be_written(
     make: Make, state: State, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = make().path.read_bytes()
+    before = make().path().read_bytes()
 
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
@@ -274,4 +274,4 @@ def test_training_goes_on_where_it_cannot_be_written(
         patch.setattr(os, "fsync", full)
         make().save(state)
     assert "cannot be written: No space left on device" in capsys.readouterr().err
-    assert make().path.read_bytes() == before
+    assert make().path().read_bytes() == before

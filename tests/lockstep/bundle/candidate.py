@@ -44,7 +44,7 @@ def rows(n_rows: int = 200, seed: int = 3) -> dict[str, npt.NDArray[Any]]:
 def encoder_and_model() -> tuple[bytes, bytes]:
     """Plain bytes of the candidate; the network is made once, in a process of its own."""
     encoder = Encoder.fit(rows(), bins=6, min_value_rows=5)
-    sizes = (encoder.n_codes, len(encoder.columns), encoder.numeric_width)
+    sizes = (encoder.n_codes, encoder.n_coded, encoder.numeric_width)
     with tempfile.TemporaryDirectory() as scratch:
         program = [sys.executable, str(Path(__file__).with_name("_tiny_model.py"))]
         out = Path(scratch, "model.tflite")

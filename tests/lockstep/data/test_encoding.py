@@ -55,7 +55,7 @@ def test_piecewise_linear_encoding_is_that_of_the_paper() -> None:
     encoded = encoder.encode({"x": np.array([-1.0, 0.5, 2.0, 3.5, 9.0, np.nan])}).numeric
     np.testing.assert_allclose(
         encoded,
-        [[0, 0, 0, 0], [0.5, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0.5], [1, 1, 1, 1], [0, 0, 0, 0]],
+        [[0, 0, 0, 0], [0.5, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0.5], [1, 1, 1, 1], [1, 1, 0, 0]],
     )
 
 
@@ -66,6 +66,54 @@ def test_a_missing_number_has_a_code_of_its_own() -> None:
         FIRST + 1,
         OTHER,
     ]
+
+
+def test_a_number_that_is_never_missing_and_never_shared_has_no_code() -> None:
+    raw = {
+        "x": np.arange(100.0),
+        "y": np.append(np.arange(99.0), np.nan),
+        "c": np.array(["a", "b"] * 50, object),
+    }
+    encoder = Encoder.fit(raw, bins=4, min_value_rows=2)
+    assert [column.coded for column in encoder.columns] == [False, True, True]
+    codes = encoder.encode({name: column[-2:] for name, column in raw.items()}).codes
+    assert codes.tolist() == [[OTHER, FIRST + 2], [MISSING, FIRST + 3]]
+
+
+def test_many_rare_categories_share_a_few_codes_by_their_hash() -> None:
+    names = [f"street {i}" for i in range(1000)]
+    raw = {"street": np.array([*names, *["Main Street"] * 100, None], dtype=object)}
+    encoder = Encoder.fit(raw, bins=4, min_value_rows=5)
+    assert b"street 7" not in encoder.to_json()
+    codes = encoder.encode(
+        {"street": np.array([*names, "Main Street", None, "unseen", 7], dtype=object)}
+    ).codes[:, 0]
+    assert codes[1000:1002].tolist() == [FIRST, MISSING]
+    rare = set(codes[:1000].tolist())
+    assert rare == set(range(FIRST + 1, FIRST + 1 + 125))
+    assert set(codes[1002:].tolist()) <= rare
+    assert encoder.n_codes == FIRST + 1 + 125
+    again = Encoder.from_json(encoder.to_json()).encode({"street": np.array(names, dtype=object)}).codes[:, 0]
+    assert again.tolist() == codes[:1000].tolist()
+
+
+def test_a_column_of_a_hundred_thousand_categories_keeps_the_most_frequent() -> None:
+    values = np.repeat(np.arange(100_000), [5] * 90_000 + [6] * 10_000).astype(str).astype(object)
+    (column,) = Encoder.fit({"zip": values}, bins=4, min_value_rows=5).columns
+    assert set(map(int, column.values)) == set(range(90_000, 100_000))
+    assert column.buckets == 1024
+
+
+def test_many_numeric_columns_have_fewer_bins() -> None:
+    table = np.random.default_rng(0).normal(size=(300, 1000))
+    encoder = Encoder.fit({f"x{i}": table[:, i] for i in range(1000)}, bins=24, min_value_rows=5)
+    assert encoder.numeric_width == 4000
+
+
+def test_numbers_too_far_apart_for_bins_are_told_by_value_alone() -> None:
+    encoder = Encoder.fit({"x": np.array([-1.7e308, 1.7e308])}, bins=2, min_value_rows=1)
+    assert encoder.numeric_width == 0
+    assert encoder.encode({"x": np.array([1.7e308, 0.0])}).codes[:, 0].tolist() == [FIRST + 1, OTHER]
 
 
 @pytest.mark.parametrize("values", [[], [np.nan, np.nan], [5.0, 5.0]])

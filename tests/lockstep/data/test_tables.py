@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from lockstep.data.labels import binary_labels
-from lockstep.data.project import default_gates, find_roles, training_size
+from lockstep.data.project import default_gates, find_roles
 from lockstep.data.tables import from_parquet, parse_source, raw_columns, read_source, to_parquet
 from lockstep.errors import DataError
 
@@ -104,11 +104,6 @@ def test_roles_of_a_table() -> None:
         find_roles(table, "y", "2", [])
     with pytest.raises(DataError, match=r"--target names \['z'\]"):
         find_roles(table, "z", None, [])
-
-
-def test_small_tables_take_small_steps() -> None:
-    assert training_size(455) == {"batch_size": 32, "epochs": 60, "patience": 15}
-    assert training_size(200_000)["batch_size"] == 1024
 
 
 def test_default_gates_are_broken_by_a_useless_model() -> None:

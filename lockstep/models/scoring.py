@@ -1,0 +1,56 @@
+"""What a Keras network answers, and how good that is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lockstep.data.encoding import Features
+
+_PREDICT_BATCH = 8192
+
+
+def logits(call: Any, features: Features) -> npt.NDArray[np.float64]:
+    """Logits of n rows, shape (n, n_outputs); `call` is from `lockstep.models.network.inference`."""
+    answers = [call(inputs).numpy() for inputs in slices(features)]
+    return np.concatenate(answers).astype(np.float64)
+
+
+def probabilities(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Probability of the positive class, or of each class, by `logits` of shape (n, 1) or (n, k); shape as `logits`."""
+    from scipy.special import expit, softmax
+
+    return np.asarray(expit(logits) if logits.shape[1] == 1 else softmax(logits, axis=1))
+
+
+def network_inputs(features: Features) -> dict[str, npt.NDArray[Any]]:
+    """Features by the name of the network's input; an input of no width does not exist."""
+    return {name: part for name, part in features._asdict().items() if part.shape[1]}
+
+
+def slices(features: Features) -> Iterator[dict[str, npt.NDArray[Any]]]:
+    """Yield `network_inputs` of some thousand rows at a time."""
+    inputs = network_inputs(features)
+    for start in range(0, len(features.codes), _PREDICT_BATCH):
+        yield {name: part[start : start + _PREDICT_BATCH] for name, part in inputs.items()}
+
+
+def average_precision(targets: npt.NDArray[np.float32], answers: npt.NDArray[np.float64]) -> float:
+    """Average precision of logits; of several classes the mean over those that the rows hold."""
+    from sklearn.metrics import average_precision_score
+
+    held = targets.any(axis=0)
+    return float(average_precision_score(targets[:, held], probabilities(answers)[:, held]))
+
+
+def cross_entropy(targets: npt.NDArray[np.float32], answers: npt.NDArray[np.float64]) -> float:
+    """Mean cross-entropy of logits."""
+    from scipy.special import log_softmax
+
+    if answers.shape[1] == 1:
+        # Of the logit, for the probability may round to 0 or 1.
+        return float(np.mean(np.logaddexp(0.0, answers) - targets * answers))
+    return float(-np.mean(np.sum(targets * log_softmax(answers, axis=1), axis=1)))

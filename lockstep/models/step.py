@@ -1,0 +1,86 @@
+"""One training step, shared by `fit` and by a loop of one's own: the same on one device, several, or several machines.
+
+Keras' `fit` fails under `MultiWorkerMirroredStrategy`; a loop over `strategy.run` with this step does not.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+
+def trainable(inputs: dict[str, Any], logits: Any) -> Any:
+    """A functional model whose `fit` takes `train_step`."""
+    return _model_class()(inputs, logits, name="lockstep")
+
+
+@cache
+def _model_class() -> Any:
+    import keras
+
+    class Tabular(keras.Model):
+        label_smoothing = 0.0
+
+        def train_step(self, batch: Any) -> dict[str, Any]:
+            return {"loss": train_step(self, batch)}
+
+    return Tabular
+
+
+def loss_of(model: Any, inputs: Any, targets: Any, weights: Any, logits: Any) -> Any:
+    """This replica's share of the loss of a batch: the mean over all replicas' rows of weighted cross-entropy.
+
+    Parameters
+    ----------
+    targets
+        Shape (n, 1): probability of the positive class; (n, k): of each class. They are smoothed by the model's
+        ``label_smoothing`` (Szegedy et al. 2016, arXiv:1512.00567).
+    weights
+        Of the rows, shape (n,).
+    logits
+        What the model answered, shape as `targets`.
+    """
+    import tensorflow as tf
+
+    smoothing, width = model.label_smoothing, targets.shape[-1]
+    targets = targets * (1.0 - smoothing) + smoothing / max(width, 2)
+    if width == 1:
+        each = tf.nn.sigmoid_cross_entropy_with_logits(targets, logits)[:, 0]
+    else:
+        each = tf.nn.softmax_cross_entropy_with_logits(targets, logits)
+    replicas = tf.distribute.get_replica_context()
+    n_rows = replicas.all_reduce("SUM", tf.cast(tf.shape(targets)[0], tf.float32))
+    penalties = tf.add_n(model.losses) / replicas.num_replicas_in_sync if model.losses else 0.0
+    return tf.reduce_sum(each * weights) / n_rows + penalties
+
+
+def train_step(model: Any, batch: Any) -> Any:
+    """Update `model` by one batch of inputs, targets and weights; return the loss over the rows of all replicas."""
+    import tensorflow as tf
+
+    inputs, targets, weights = batch
+    with tf.GradientTape() as tape:
+        loss = loss_of(model, inputs, targets, weights, model(inputs, training=True))
+        scaled = model.optimizer.scale_loss(loss)
+    gradients = tape.gradient(scaled, model.trainable_weights)
+    # The optimizer sums them over the replicas.
+    model.optimizer.apply_gradients(zip(gradients, model.trainable_weights, strict=True))
+    return tf.distribute.get_replica_context().all_reduce("SUM", loss)
+
+
+def run_steps(model: Any, batches: Any, strategy: Any) -> list[float]:
+    """Train `model` on each batch once, in a loop of its own; return the loss of each step.
+
+    Parameters
+    ----------
+    batches
+        A `tf.data.Dataset`, which is split over the replicas of `strategy`.
+    """
+    import tensorflow as tf
+
+    # AutoGraph would write the generated source to a temporary file.
+    @tf.function(autograph=False)
+    def step(batch: Any) -> Any:
+        return strategy.reduce("MEAN", strategy.run(train_step, args=(model, batch)), axis=None)
+
+    return [float(step(batch)) for batch in strategy.experimental_distribute_dataset(batches)]

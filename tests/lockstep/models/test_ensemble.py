@@ -1,0 +1,110 @@
+"""Several networks become one that ships."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lockstep.bundle.scorer import Scorer
+from lockstep.compression.convert import convert, sample_rows
+from lockstep.models import saving
+from lockstep.models.checkpoints import Epoch, State
+from lockstep.models.ensemble import Ensemble, train_ensemble
+from lockstep.models.network import inference
+from lockstep.models.scoring import logits, probabilities
+from lockstep.models.training import Trained
+from tests.lockstep.models.test_models import DATA, ENCODER, NETWORK, RAW, SCHEDULE
+
+SCHEDULE_OF_SIX = replace(SCHEDULE, epochs=6, patience=6)
+
+
+class Memory:
+    """Keeps states of members; asks for a stop after so many of them."""
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.states: dict[int, State] = {}
+        self._left = stop_after
+
+    def load(self, member: int = 0) -> State | None:
+        return self.states.get(member)
+
+    def save(self, state: State, member: int = 0) -> None:
+        self.states[member] = state
+        if self._left is not None:
+            self._left -= 1
+            if not self._left:
+                raise KeyboardInterrupt
+
+
+def trained(ensemble: Ensemble, memory: Memory | None = None, seen: list[Epoch] | None = None) -> Trained:
+    return train_ensemble(
+        NETWORK,
+        SCHEDULE_OF_SIX,
+        ensemble,
+        DATA,
+        DATA,
+        memory or Memory(),
+        (seen if seen is not None else []).append,
+    )
+
+
+def answers(result: Trained) -> np.ndarray:
+    return logits(inference(result.model), DATA.features)
+
+
+def test_an_ensemble_answers_the_mean_of_its_members_and_ships_as_one_file() -> None:
+    memory = Memory()
+    whole = trained(Ensemble("bagging", 3), memory)
+    assert whole.network.members == 3
+    assert sorted(memory.states) == [0, 1, 2]
+    singles = []
+    for state in memory.states.values():
+        single = saving.build(NETWORK)
+        single.set_weights(state.best)
+        singles.append(logits(inference(single), DATA.features))
+    np.testing.assert_allclose(answers(whole), np.mean(singles, axis=0), atol=1e-5)
+    assert np.abs(singles[0] - singles[1]).max() > 0.1
+    content = saving.to_bytes(whole.network, whole.model)
+    network, model = saving.from_bytes(content)
+    assert saving.to_bytes(network, model) == content
+    shipped = convert(content, sample_rows(DATA.features, 100, 1))["float32"]
+    np.testing.assert_allclose(
+        Scorer(ENCODER, shipped).probability(RAW), probabilities(answers(whole))[:, 0], atol=1e-5
+    )
+
+
+def test_snapshots_share_the_epochs_of_one_training() -> None:
+    seen: list[Epoch] = []
+    result = trained(Ensemble("snapshot", 3), seen=seen)
+    assert [epoch.epoch for epoch in seen] == [1, 2, 3, 4, 5, 6]
+    assert result.curve == tuple(seen)
+    rates = [epoch.learning_rate for epoch in seen]
+    assert rates[1] == rates[3] == rates[5] < rates[0]
+    # Each cycle begins where the one before ended.
+    assert seen[2].val_loss < seen[0].val_loss
+
+
+def test_a_distilled_ensemble_is_one_network_that_answers_nearly_alike() -> None:
+    whole = trained(Ensemble("bagging", 3))
+    student = trained(Ensemble("bagging", 3, distilled=True))
+    assert student.network == NETWORK
+    teacher, learned = probabilities(answers(whole)), probabilities(answers(student))
+    assert np.abs(teacher - learned).mean() < 0.1
+
+
+@pytest.mark.parametrize("ensemble", [Ensemble("bagging", 2, distilled=True), Ensemble("snapshot", 2)])
+def test_killed_in_any_member_it_ends_in_the_same_bytes(ensemble: Ensemble) -> None:
+    seen: list[Epoch] = []
+    undisturbed = trained(ensemble, seen=seen)
+    expected = saving.to_bytes(undisturbed.network, undisturbed.model)
+    for stop in range(1, len(seen) + 1, 4):
+        memory = Memory(stop)
+        with pytest.raises(KeyboardInterrupt):
+            trained(ensemble, memory)
+        memory._left = None
+        again: list[Epoch] = []
+        resumed = trained(ensemble, memory, again)
+        assert saving.to_bytes(resumed.network, resumed.model) == expected, stop
+        assert again == seen
