@@ -13,7 +13,7 @@ from lockstep.models.network import Network, build, inference
 from lockstep.models.scoring import logits, probabilities
 from lockstep.models.training import Data, Schedule, Trained, train
 
-Method = Literal["none", "bagging", "snapshot"]
+Method = Literal["none", "joint", "bagging", "snapshot"]
 OnEpoch = Callable[[Epoch], None]
 
 
@@ -24,9 +24,10 @@ class Ensemble:
     Attributes
     ----------
     method
-        ``none``: one network. ``bagging``: each on rows drawn with replacement (Breiman 1996). ``snapshot``: one
-        training in as many cycles of the learning rate, of which each begins where the one before ended (Huang et al.
-        2017, arXiv:1704.00109); it takes no longer than one network.
+        ``none``: one network. ``joint``: side by side in one training, apart in their initial weights and their dropout
+        (Lakshminarayanan et al. 2017, arXiv:1612.01474). ``bagging``: each on rows drawn with replacement (Breiman
+        1996). ``snapshot``: one training in as many cycles of the learning rate, of which each begins where the one
+        before ended (Huang et al. 2017, arXiv:1704.00109); it takes no longer than one network.
     members
         Networks, where the method is not ``none``.
     distilled
@@ -41,12 +42,15 @@ class Ensemble:
     @property
     def trainings(self) -> int:
         """How many networks are trained."""
-        return self.members + self.distilled if self.method != "none" else 1
+        if self.method == "none":
+            return 1
+        return (1 if self.method == "joint" else self.members) + self.distilled
 
     def schedule_of(self, member: int, schedule: Schedule, n_rows: int) -> Schedule:
         """Schedule of one of `trainings`, for `n_rows` rows."""
         resolved = replace(schedule.resolved(n_rows), seed=schedule.seed + member)
-        if self.method != "snapshot" or member == self.members:
+        is_student = self.distilled and member == self.trainings - 1
+        if self.method != "snapshot" or is_student:
             return resolved
         # A cycle is short, and its end is its best.
         epochs = -(-resolved.epochs // self.members)
@@ -97,20 +101,26 @@ def train_ensemble(
 
     if ensemble.method == "none":
         return one(network, 0, data)
-    for member in range(ensemble.members):
-        if ensemble.method == "bagging":
-            generator = np.random.default_rng((schedule.seed, member))
-            members.append(
-                one(network, member, data.take(generator.integers(len(data.targets), size=len(data.targets))))
-            )
-        else:
-            initial = values_of(members[-1].model.variables) if members else None
-            members.append(one(network, member, data, initial=initial))
-    whole = _joined(network, members)
+    if ensemble.method == "joint":
+        whole = one(replace(network, members=ensemble.members), 0, data)
+    else:
+        for member in range(ensemble.members):
+            if ensemble.method == "bagging":
+                members.append(one(network, member, _drawn(data, (schedule.seed, member))))
+            else:
+                initial = values_of(members[-1].model.weights) if members else None
+                members.append(one(network, member, data, initial=initial))
+        whole = _joined(network, members)
     if not ensemble.distilled:
         return whole
     soft = probabilities(logits(inference(whole.model), data.features)).astype(np.float32)
-    return one(network, ensemble.members, replace(data, targets=soft))
+    return one(network, ensemble.trainings - 1, replace(data, targets=soft))
+
+
+def _drawn(data: Data, seed: tuple[int, int]) -> Data:
+    """As many rows as there are, with replacement."""
+    n_rows = len(data.targets)
+    return data.take(np.random.default_rng(seed).integers(n_rows, size=n_rows))
 
 
 def _joined(network: Network, members: list[Trained]) -> Trained:

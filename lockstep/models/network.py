@@ -66,8 +66,22 @@ class Network:
         return cls(**{**fields, "hidden": tuple(fields["hidden"])})
 
 
-def build(network: Network, precision: Precision = "float32", *, synchronized: bool = False) -> Any:
-    """Build the Keras model; its output is logits of shape (n, n_outputs).
+def build(network: Network) -> Any:
+    """Build the Keras model; its output is logits of shape (n, n_outputs), the mean of its members'.
+
+    Notes
+    -----
+    Every layer is named: automatic names count up within a process and would change the saved bytes.
+    """
+    import keras
+
+    inputs, logits = _members(network, "float32", synchronized=False)
+    output = logits[0] if len(logits) == 1 else keras.layers.Average(name="mean_logit")(logits)
+    return keras.Model(inputs, output, name="lockstep")
+
+
+def build_for_training(network: Network, precision: Precision, *, synchronized: bool) -> Any:
+    """Build the same layers for `lockstep.models.step`; the output keeps the members apart: (n, members, n_outputs).
 
     Parameters
     ----------
@@ -76,13 +90,21 @@ def build(network: Network, precision: Precision = "float32", *, synchronized: b
     synchronized
         Whether batch normalisation sees the rows of all devices.
 
-    Notes
-    -----
-    Every layer is named: automatic names count up within a process and would change the saved bytes.
     """
     import keras
 
     from lockstep.models.step import trainable
+
+    inputs, logits = _members(network, precision, synchronized)
+    apart = [
+        keras.layers.Reshape((1, network.n_outputs), name=f"apart_{i}")(part) for i, part in enumerate(logits)
+    ]
+    output = apart[0] if len(apart) == 1 else keras.layers.Concatenate(axis=1, name="members")(apart)
+    return trainable(inputs, output)
+
+
+def _members(network: Network, precision: Precision, synchronized: bool) -> tuple[dict[str, Any], list[Any]]:
+    import keras
 
     inputs: dict[str, Any] = {}
     if network.n_coded:
@@ -90,9 +112,7 @@ def build(network: Network, precision: Precision = "float32", *, synchronized: b
     if network.numeric_width:
         inputs["numeric"] = keras.Input((network.numeric_width,), dtype="float32", name="numeric")
     prefixes = [""] if network.members == 1 else [f"member_{i}_" for i in range(network.members)]
-    logits = [_tower(network, inputs, prefix, precision, synchronized) for prefix in prefixes]
-    output = logits[0] if len(logits) == 1 else keras.layers.Average(name="mean_logit")(logits)
-    return trainable(inputs, output)
+    return inputs, [_tower(network, inputs, prefix, precision, synchronized) for prefix in prefixes]
 
 
 def _tower(

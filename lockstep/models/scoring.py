@@ -15,8 +15,9 @@ _PREDICT_BATCH = 8192
 
 def logits(call: Any, features: Features) -> npt.NDArray[np.float64]:
     """Logits of n rows, shape (n, n_outputs); `call` is from `lockstep.models.network.inference`."""
-    answers = [call(inputs).numpy() for inputs in slices(features)]
-    return np.concatenate(answers).astype(np.float64)
+    answers = np.concatenate([call(inputs).numpy() for inputs in slices(features)]).astype(np.float64)
+    # A network in training keeps the members of its ensemble apart.
+    return answers.mean(axis=1) if answers.ndim == 3 else answers
 
 
 def probabilities(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

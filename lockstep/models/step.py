@@ -38,16 +38,19 @@ def loss_of(model: Any, inputs: Any, targets: Any, weights: Any, logits: Any) ->
     weights
         Of the rows, shape (n,).
     logits
-        What the model answered, shape as `targets`.
+        What the model answered, shape (n, members, 1 or k): each member learns the targets by itself.
     """
     import tensorflow as tf
 
     smoothing, width = model.label_smoothing, targets.shape[-1]
     targets = targets * (1.0 - smoothing) + smoothing / max(width, 2)
+    targets = tf.broadcast_to(targets[:, None, :], tf.shape(logits))
     if width == 1:
-        each = tf.nn.sigmoid_cross_entropy_with_logits(targets, logits)[:, 0]
+        of_members = tf.nn.sigmoid_cross_entropy_with_logits(targets, logits)[:, :, 0]
     else:
-        each = tf.nn.softmax_cross_entropy_with_logits(targets, logits)
+        of_members = tf.nn.softmax_cross_entropy_with_logits(targets, logits)
+    # Their sum, so that each has the gradient that it would have alone.
+    each = tf.reduce_sum(of_members, axis=1)
     replicas = tf.distribute.get_replica_context()
     n_rows = replicas.all_reduce("SUM", tf.cast(tf.shape(targets)[0], tf.float32))
     penalties = tf.add_n(model.losses) / replicas.num_replicas_in_sync if model.losses else 0.0

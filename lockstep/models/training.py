@@ -14,7 +14,7 @@ from lockstep.data.encoding import Features
 from lockstep.models import checkpoints
 from lockstep.models.checkpoints import Arrays, Epoch, State, gains
 from lockstep.models.divergence import NotFinite, explain
-from lockstep.models.network import Network, Precision, build, inference
+from lockstep.models.network import Network, Precision, build, build_for_training, inference
 from lockstep.models.optimizers import make_optimizer
 from lockstep.models.schedules import drops, make_schedule
 from lockstep.models.scoring import average_precision, cross_entropy, logits, network_inputs, slices
@@ -146,7 +146,7 @@ def train(
     start
         State of an earlier run with the same arguments, to go on from; None: begin anew.
     initial
-        What `model.variables` begin with, of a network of the same shape; None: drawn from the seed.
+        Weights to begin with, of a network of the same shape; None: drawn from the seed.
     strategy
         A `tf.distribute.Strategy`; None: the one device, or a mirror on each where there are several GPUs.
 
@@ -165,7 +165,9 @@ def train(
     steps = -(-len(data.targets) // schedule.batch_size)
     strategy = strategy or _strategy()
     with strategy.scope():
-        model = build(network, schedule.precision, synchronized=strategy.num_replicas_in_sync > 1)
+        model = build_for_training(
+            network, schedule.precision, synchronized=strategy.num_replicas_in_sync > 1
+        )
         rate = make_schedule(
             schedule.shape,
             schedule.learning_rate,
@@ -183,7 +185,7 @@ def train(
         model.label_smoothing = schedule.label_smoothing
         model.compile(optimizer=optimizer)
         if initial is not None:
-            checkpoints.assign(model.variables, initial)
+            checkpoints.assign(model.weights, initial)
         if start is None:
             state = checkpoints.initial(model)
         else:
@@ -212,8 +214,9 @@ def train(
         gained = gains([*state.curve, figures], schedule.min_gain)[-1]
         state = checkpoints.advance(state, model, figures, gained=gained)
         on_epoch(state)
+    best = {weight.path: value for weight, value in zip(model.weights, state.best, strict=True)}
     final = build(network)
-    final.set_weights(state.best)
+    checkpoints.assign(final.weights, tuple(best[weight.path] for weight in final.weights))
     return Trained(network, final, state.curve, _best_epoch(state, schedule))
 
 

@@ -32,8 +32,8 @@ from tasks import _checkpoint, train
 
 save = _checkpoint.SealedCheckpoint.save
 
-def save_and_die(self, state):
-    save(self, state)
+def save_and_die(self, state, member):
+    save(self, state, member)
     os.kill(os.getpid(), signal.SIGKILL)
 
 _checkpoint.SealedCheckpoint.save = save_and_die
@@ -187,8 +187,8 @@ def test_it_belongs_to_what_was_read_and_not_to_what_lies_there_by_then(
         vault.write(path, other, **kind)
         return content
 
-    def save_and_stop(checkpoint: SealedCheckpoint, state: State) -> None:
-        save(checkpoint, state)
+    def save_and_stop(checkpoint: SealedCheckpoint, state: State, member: int) -> None:
+        save(checkpoint, state, member)
         raise Stopped
 
     try:

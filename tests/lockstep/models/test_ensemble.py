@@ -75,6 +75,16 @@ def test_an_ensemble_answers_the_mean_of_its_members_and_ships_as_one_file() -> 
     )
 
 
+def test_joint_members_learn_side_by_side_and_apart() -> None:
+    memory = Memory()
+    result = trained(Ensemble("joint", 2), memory)
+    assert sorted(memory.states) == [0]
+    assert len(result.curve) == len(memory.states[0].curve) <= 6
+    kernels = [result.model.get_layer(f"member_{i}_hidden_0").get_weights()[0] for i in range(2)]
+    assert np.abs(kernels[0] - kernels[1]).max() > 0.1
+    assert result.network.members == 2
+
+
 def test_snapshots_share_the_epochs_of_one_training() -> None:
     seen: list[Epoch] = []
     result = trained(Ensemble("snapshot", 3), seen=seen)
@@ -94,7 +104,10 @@ def test_a_distilled_ensemble_is_one_network_that_answers_nearly_alike() -> None
     assert np.abs(teacher - learned).mean() < 0.1
 
 
-@pytest.mark.parametrize("ensemble", [Ensemble("bagging", 2, distilled=True), Ensemble("snapshot", 2)])
+@pytest.mark.parametrize(
+    "ensemble",
+    [Ensemble("bagging", 2, distilled=True), Ensemble("snapshot", 2), Ensemble("joint", 2, distilled=True)],
+)
 def test_killed_in_any_member_it_ends_in_the_same_bytes(ensemble: Ensemble) -> None:
     seen: list[Epoch] = []
     undisturbed = trained(ensemble, seen=seen)
