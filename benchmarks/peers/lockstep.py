@@ -38,17 +38,17 @@ def draw(rng: np.random.Generator) -> Config:
 class _Forgotten:
     """A checkpoint that keeps nothing."""
 
-    def load(self) -> State | None:
+    def load(self, member: int = 0) -> State | None:
         return None
 
-    def save(self, state: State) -> None:
+    def save(self, state: State, member: int = 0) -> None:
         pass
 
 
 def fit(train: Part, validation: Part, config: Config, allowed: Allowed) -> Predict:
     from lockstep.models import saving
     from lockstep.models.network import inference
-    from lockstep.models.training import logits
+    from lockstep.models.scoring import logits
     from tasks._params import parse_params
     from tasks.train import TrainParams, run
 
@@ -62,7 +62,7 @@ def fit(train: Part, validation: Part, config: Config, allowed: Allowed) -> Pred
 
     def predict(rows: Part) -> np.ndarray:
         features = encoder.encode(raw_columns(_table(rows), list(rows.frame.columns)))
-        positive = 1 / (1 + np.exp(-logits(call, features)))
+        positive = 1 / (1 + np.exp(-logits(call, features)[:, 0]))
         return np.column_stack((1 - positive, positive))
 
     return predict
