@@ -146,7 +146,7 @@ def search(learner: Learner, table: Table, minutes: float, clock_name: str) -> d
     tests, chosen, default, folds = [], [], [], []
     for number, fold in enumerate(table.folds):
         train, validation = table.part(fold.train), table.part(fold.validation)
-        first = _trial(learner, train, validation, {}, clock, budget)
+        first = _trial(learner, train, validation, {}, clock, minutes * 60)
         trials = [first] if first else []
         trials += _random_trials(learner, train, validation, clock, budget, (SEED, number))
         tests.append(table.part(fold.test))
