@@ -95,8 +95,11 @@ class Clock:
     @contextmanager
     def limit(self, seconds: float) -> Iterator[None]:
         """Raise OutOfTime in the main thread after `seconds`."""
+        over = False
 
         def stop(*_: object) -> None:
+            nonlocal over
+            over = True
             raise OutOfTime
 
         previous = signal.signal(self.signal, stop)
@@ -104,6 +107,11 @@ class Clock:
         signal.setitimer(self.timer, max(seconds, 1e-3), 5)
         try:
             yield
+        except KeyboardInterrupt:
+            # CatBoost takes every exception of a signal's handler for this one.
+            if over:
+                raise OutOfTime from None
+            raise
         finally:
             signal.setitimer(self.timer, 0)
             signal.signal(self.signal, previous)
