@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -28,19 +28,25 @@ class OutOfTime(Exception):
     """A trial did not end within the time that was left."""
 
 
-class Allowed(NamedTuple):
-    """Time that a trial should keep to; for learners that must choose their number of epochs beforehand.
+@dataclass(frozen=True)
+class Allowed:
+    """Time that a trial should keep to: fewer epochs, or the trees that it has by then.
 
     Attributes
     ----------
     seconds
-        Of the budget's clock.
+        Of the budget's clock, from now on.
     now
         Seconds so far on that clock.
     """
 
     seconds: float
     now: Callable[[], float]
+
+    def ends(self) -> Callable[[], bool]:
+        """A function that tells whether the time is over."""
+        end = self.now() + self.seconds
+        return lambda: self.now() >= end
 
 
 class TooSlow(Exception):

@@ -25,15 +25,14 @@ def draw(rng: np.random.Generator) -> Config:
     }
 
 
-class _Interruptible:
-    """Gives Python a moment after each tree, in which a signal is heard."""
-
-    def after_iteration(self, info: Any) -> bool:
-        return True
-
-
 def fit(train: Part, validation: Part, config: Config, allowed: Allowed) -> Predict:
     from catboost import CatBoostClassifier
+
+    over = allowed.ends()
+
+    class InTime:
+        def after_iteration(self, info: Any) -> bool:
+            return not over()
 
     model = CatBoostClassifier(
         cat_features=list(categories(train.frame)),
@@ -48,6 +47,6 @@ def fit(train: Part, validation: Part, config: Config, allowed: Allowed) -> Pred
         train.target,
         eval_set=(imputed(validation.frame, train.frame), validation.target),
         early_stopping_rounds=PATIENCE,
-        callbacks=[_Interruptible()],
+        callbacks=[InTime()],
     )
     return lambda rows: np.asarray(model.predict_proba(imputed(rows.frame, train.frame)))

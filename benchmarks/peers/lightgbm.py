@@ -27,6 +27,13 @@ def draw(rng: np.random.Generator) -> Config:
 
 def fit(train: Part, validation: Part, config: Config, allowed: Allowed) -> Predict:
     from lightgbm import LGBMClassifier, early_stopping
+    from lightgbm.callback import CallbackEnv, EarlyStopException
+
+    over = allowed.ends()
+
+    def in_time(env: CallbackEnv) -> None:
+        if over():
+            raise EarlyStopException(env.iteration, env.evaluation_result_list)
 
     model = LGBMClassifier(
         n_estimators=MAX_TREES, n_jobs=THREADS, random_state=SEED, verbose=-1, deterministic=True, **config
@@ -36,6 +43,6 @@ def fit(train: Part, validation: Part, config: Config, allowed: Allowed) -> Pred
         train.target,
         eval_X=validation.frame,
         eval_y=validation.target,
-        callbacks=[early_stopping(PATIENCE, verbose=False)],
+        callbacks=[early_stopping(PATIENCE, verbose=False), in_time],
     )
     return lambda rows: np.asarray(model.predict_proba(rows.frame))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from benchmarks._search import THREADS, Allowed, Config, Predict
@@ -26,6 +28,13 @@ def draw(rng: np.random.Generator) -> Config:
 
 def fit(train: Part, validation: Part, config: Config, allowed: Allowed) -> Predict:
     from xgboost import XGBClassifier
+    from xgboost.callback import TrainingCallback
+
+    over = allowed.ends()
+
+    class InTime(TrainingCallback):
+        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+            return over()
 
     model = XGBClassifier(
         n_estimators=MAX_TREES,
@@ -34,6 +43,7 @@ def fit(train: Part, validation: Part, config: Config, allowed: Allowed) -> Pred
         enable_categorical=True,
         n_jobs=THREADS,
         random_state=SEED,
+        callbacks=[InTime()],
         **config,
     )
     model.fit(train.frame, train.target, eval_set=[(validation.frame, validation.target)], verbose=False)
