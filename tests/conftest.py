@@ -31,7 +31,7 @@ def _surroundings(tmp_path_factory: pytest.TempPathFactory) -> Any:
     # A shell that starts the tests in the background has interrupts ignored, and every child would inherit that.
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    # Prefect's set-up of logging closes every handler, and TensorFlow's closes with it the stream that it found: pytest's.
+    # Prefect's set-up of logging closes every handler, and absl's closes the stream that it found: pytest's own.
     absl.logging.get_absl_handler().python_handler.stream = sys.__stderr__
     patch = pytest.MonkeyPatch()
     patch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
