@@ -91,12 +91,12 @@ def main() -> None:
 
     ours, bare, naive = model(), plain(), plain()
     strategy = tf.distribute.get_strategy()
-    tensors = training._tensors(data)
+    tensors = training.as_tensors(data)
     epochs = count(1)
     rows = {"batch_size": schedule.batch_size, "sample_weight": arrays[2], "verbose": 0}
     ways: dict[str, Callable[[], object]] = {
         "Lockstep": lambda: training._one_pass(
-            ours, training._batches(tensors, schedule, next(epochs)), strategy
+            ours, training.batches_of(tensors, schedule, next(epochs)), strategy
         ),
         "bare fit on arrays": lambda: bare.fit(*arrays[:2], **rows),
         "fit on naive tf.data": lambda: naive.fit(

@@ -28,12 +28,13 @@ class Ended(NamedTuple):
 
 
 class Display:
-    """Prints a line for each stage that ends, and a table of them."""
+    """Prints a line for each stage that ends, and unless told otherwise a table of them."""
 
     #: Where a stage's own output goes; None lets it print by itself.
     output: Callable[[str], None] | None = None
 
-    def __init__(self) -> None:
+    def __init__(self, *, table: bool = True) -> None:
+        self._table = table
         self._started: dict[str, float] = {}
         self._ended: list[Ended] = []
 
@@ -43,7 +44,7 @@ class Display:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._ended:
+        if self._ended and self._table:
             self._print_table()
 
     def start(self, stage: str) -> None:
@@ -84,8 +85,8 @@ def _cells(ended: Ended) -> tuple[str, str, str, str]:
 class TerminalDisplay(Display):
     """Shows the running stages as bars under the lines of those that ended."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, table: bool = True) -> None:
+        super().__init__(table=table)
         from rich.console import Console
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -149,6 +150,7 @@ class TerminalDisplay(Display):
         self._print(self._line(stage, what, size))
 
 
-def make_display() -> Display:
-    """Bars where a person watches, else lines."""
-    return TerminalDisplay() if sys.stderr.isatty() and sys.stdout.isatty() else Display()
+def make_display(*, table: bool = True) -> Display:
+    """Bars where a person watches, else lines; at the end a table of what ended, unless told otherwise."""
+    kind = TerminalDisplay if sys.stderr.isatty() and sys.stdout.isatty() else Display
+    return kind(table=table)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import shlex
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,7 @@ import dvc.stage.run
 from dvc.exceptions import DvcException, NotDvcRepoError
 from dvc.repo import Repo
 from dvc.repo.reproduce import _reproduce_stage, collect_stages, get_active_graph, plan_repro
+from networkx import descendants
 from scmrepo.exceptions import SCMError
 
 from flows._changes import reasons_of
@@ -171,6 +173,30 @@ class Pipeline:
                     },
                 )
                 for name, stage in self._stages.items()
+            }
+
+    def argument(self, name: str, option: str) -> str | None:
+        """What a stage's command says for an option such as ``--train``; None where it has none."""
+        words = shlex.split(" ".join(dvc.stage.run._enforce_cmd_list(self._stages[name].cmd or [])))
+        return words[words.index(option) + 1] if option in words[:-1] else None
+
+    def makers(self, path: str) -> set[str]:
+        """Names of the stage that makes `path`, relative to dvc.yaml, and of those upstream of it."""
+        made = Path(self._repo.root_dir, path)
+        found = {
+            stage for stage in self._stages.values() if any(Path(out.fs_path) == made for out in stage.outs)
+        }
+        return {stage.addressing for one in found for stage in (one, *descendants(self._graph, one))}
+
+    def sources(self) -> dict[str, str]:
+        """Hash of each file or directory that a stage reads and none makes, by its path."""
+        made = {out.fs_path for stage in self._stages.values() for out in stage.outs}
+        with dvc_errors():
+            return {
+                str(dependency): str(dependency.get_hash().value)
+                for stage in self._stages.values()
+                for dependency in stage.deps
+                if dependency not in stage.params and dependency.fs_path not in made
             }
 
     async def reproduce(self, name: str, execute: Execute, *, force: bool = False) -> Outcome:

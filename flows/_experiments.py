@@ -12,9 +12,10 @@ from dvc.repo import Repo
 
 from flows import _yaml
 from flows._dvc import Pipeline, dvc_errors
+from flows._locks import EXPERIMENTS, in_turn
 from flows._overrides import override
-from flows._worktree import Worktree, git, require_commit, worktree
-from lockstep.errors import UsageError
+from flows._worktree import PLACE, Worktree, errors_alone, git, require_commit, worktree
+from lockstep.errors import LockstepError, UsageError
 from lockstep.files import write_atomic
 
 DEPLOY = "deploy"
@@ -33,11 +34,14 @@ class Experiment:
         Those to bring up to date.
     tree
         Where; the working directory meanwhile.
+    root
+        Directory of the project whose experiment it is.
     """
 
     name: str
     stages: tuple[str, ...]
     tree: Worktree
+    root: Path
 
     def save(self, changed: Sequence[str]) -> None:
         """Record what was made as a DVC experiment.
@@ -57,7 +61,8 @@ class Experiment:
                 "The overrides change nothing: the workspace has this result already, or no stage of an "
                 f"experiment reads them ({DEPLOY} is not part of one). No experiment was recorded."
             )
-        with dvc_errors(), Repo(str(self.tree.root)) as repo:
+        # Meanwhile DVC keeps notes in Git that all working trees share.
+        with in_turn(self.root / EXPERIMENTS), dvc_errors(), Repo(str(self.tree.root)) as repo:
             # Not every stage: DVC would record `deploy` as if it had run.
             repo.experiments.save(
                 targets=list(changed), name=self.name, include_untracked=self.tree.untracked()
@@ -66,7 +71,7 @@ class Experiment:
 
 @contextmanager
 def experiment(
-    root: Path, stages: Sequence[str], overrides: Sequence[str], name: str
+    root: Path, stages: Sequence[str], overrides: Sequence[str], name: str, place: Path = PLACE
 ) -> Iterator[Experiment]:
     """Set up an experiment beside the workspace at `root`, and be there.
 
@@ -78,6 +83,8 @@ def experiment(
         ``KEY=VALUE`` each.
     name
         Of the experiment; one is made up when empty.
+    place
+        Where below `root`: at one place only one experiment is made at a time.
 
     Raises
     ------
@@ -100,10 +107,10 @@ def experiment(
         override(params, overrides, pipeline.readers(), root)
     finally:
         pipeline.close()
-    with worktree(root) as tree:
+    with worktree(root, place) as tree:
         write_atomic(tree.root / "params.yaml", _yaml.dump(params))
         with chdir(tree.root):
-            yield Experiment(name, wanted, tree)
+            yield Experiment(name, wanted, tree, root)
 
 
 def _left_out(pipeline: Pipeline) -> set[str]:
@@ -163,6 +170,8 @@ def apply(root: Path, name: str) -> None:
     ------
     UsageError
         No experiment of that name starts from the last commit, or a changed file would be lost.
+    LockstepError
+        It was brought in, but the cache lacks one of its outputs.
     """
     found = names(root)
     if name not in found:
@@ -173,13 +182,26 @@ def apply(root: Path, name: str) -> None:
     _refuse_to_lose(root, name)
     with dvc_errors(), chdir(root), Repo(str(root)) as repo:
         before = _records(repo)
-        repo.experiments.apply(name)
+        # Where a stage never ran there is nothing of it to bring.
+        with errors_alone("dvc_data"):
+            repo.experiments.apply(name, allow_missing=True)
     with dvc_errors(), Repo(str(root)) as repo:
-        after = _records(repo)
+        after, lost = _records(repo), _lost(repo)
     for stage, record in after.items():
         if record != before.get(stage):
             # It tells of another run; `deploy` leaves a visible blank instead.
             (root / ".lockstep" / "measured" / f"{stage}.json").unlink(missing_ok=True)
+    if lost:
+        raise LockstepError(
+            f"{', '.join(lost)} of the experiment {name!r} is no more in DVC's cache. `dvc pull` brings it, where it "
+            "was pushed; else `lockstep run` makes it anew."
+        )
+
+
+def _lost(repo: Any) -> list[str]:
+    """Recorded outputs that are neither in the workspace nor in the cache."""
+    outs = (out for stage in repo.index.stages for out in stage.outs if out.use_cache and out.hash_info)
+    return [str(out) for out in outs if not out.exists]
 
 
 def _records(repo: Any) -> dict[str, Any]:

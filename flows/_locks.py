@@ -13,6 +13,7 @@ from lockstep.errors import LockstepError
 
 RUN = Path(".lockstep/run.lock")
 UP = Path(".lockstep/up.lock")
+EXPERIMENTS = Path(".lockstep/experiments.lock")
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,18 @@ def only_one(path: Path, busy: str, *, keep: bool = False) -> Iterator[Lock]:
         lock._write("")
         if left:
             lock.leave(left)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def in_turn(path: Path) -> Iterator[None]:
+    """Hold the lock at `path`, once whoever holds it gives it back."""
+    path.parent.mkdir(exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
     finally:
         os.close(descriptor)
 

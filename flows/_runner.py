@@ -146,10 +146,31 @@ class LocalRunner:
                 await self._run_program(line, program, command)
             return
         marks = {name: command.env[name] for name in ("DVC_STAGE", "DVC_ROOT")}
-        process = self._take(call.heavy) or await _StageProcess.start(command, self._output)
+        await self.call(call, command.root, command.env, report, marks)
+
+    async def call(
+        self,
+        call: StageCall,
+        root: str,
+        env: Mapping[str, str],
+        report: Report,
+        marks: Mapping[str, str],
+    ) -> None:
+        """Make a call in a stage process.
+
+        Parameters
+        ----------
+        root
+            Directory of the project, to run in.
+        env
+            Whole environment of a process that is started for it.
+        marks
+            What the environment of this call has beyond that.
+        """
+        process = self._take(call.heavy) or await _StageProcess.start(root, env, self._output)
         while not await process.call(call, marks, report):
             await process.close()
-            process = await _StageProcess.start(command, self._output)
+            process = await _StageProcess.start(root, env, self._output)
         self._idle.append(process)
 
     async def import_ahead(self, commands: Sequence[Command]) -> None:
@@ -166,7 +187,7 @@ class LocalRunner:
         later = next(((command, call) for command, call in calls[1:] if call.heavy), None)
         if later and not calls[0][1].heavy:
             command, call = later
-            self._idle.append(await _StageProcess.start(command, self._output, call))
+            self._idle.append(await _StageProcess.start(command.root, command.env, self._output, call))
 
     def _take(self, heavy: tuple[str, ...]) -> _StageProcess | None:
         """An idle process, rather the one that ran last; what was imported ahead is kept for whom it is for."""
@@ -179,7 +200,7 @@ class LocalRunner:
         return None
 
     async def _run_program(self, line: str, program: Sequence[str], command: Command) -> None:
-        child = await _Child.start(program, command, self._output)
+        child = await _Child.start(program, command.wdir, command.env, self._output)
         code = await child.wait()
         if code:
             raise StageFailed(f"The command `{line}` {ending(code)}.")
@@ -199,12 +220,17 @@ class _Child:
 
     @classmethod
     async def start(
-        cls, program: Sequence[str], command: Command, output: Output | None, pass_fds: Sequence[int] = ()
+        cls,
+        program: Sequence[str],
+        wdir: str,
+        env: Mapping[str, str],
+        output: Output | None,
+        pass_fds: Sequence[int] = (),
     ) -> _Child:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", str(SUPERVISE), str(os.getpid()), *program),
-            cwd=command.wdir,
-            env=command.env,
+            cwd=wdir,
+            env=env,
             start_new_session=True,
             pass_fds=pass_fds,
             stdout=asyncio.subprocess.PIPE if output else None,
@@ -276,16 +302,16 @@ class _StageProcess:
 
     @classmethod
     async def start(
-        cls, command: Command, output: Output | None, ahead: StageCall | None = None
+        cls, root: str, env: Mapping[str, str], output: Output | None, ahead: StageCall | None = None
     ) -> _StageProcess:
         # Not multiprocessing: its child imports the parent's __main__ again, and a worker's is Prefect.
         ours, theirs = socket.socketpair()
         with theirs:
             program = (sys.executable, str(_STAGE_PROCESS), str(theirs.fileno()))
-            child = await _Child.start(program, command, output, pass_fds=(theirs.fileno(),))
+            child = await _Child.start(program, root, env, output, pass_fds=(theirs.fileno(),))
         reader, writer = await asyncio.open_connection(sock=ours)
         process = cls(child, reader, writer)
-        process._send({"root": command.root, "path": sys.path})
+        process._send({"root": root, "path": sys.path})
         if ahead:
             process.kept_for = ahead.heavy
             process._send({"ahead": [ahead.module, *ahead.heavy]})

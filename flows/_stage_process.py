@@ -77,7 +77,9 @@ def _call(module: str, argv: list[str], send: Send) -> str | None:
     from lockstep import progress
 
     sys.argv = [module, *argv]
-    progress.set_sink(lambda step: send({"progress": [step.work, step.done, step.total, step.note]}))
+    progress.set_sink(
+        lambda step: send({"progress": [step.work, step.done, step.total, step.note, step.figure]})
+    )
     try:
         if "keras" in sys.modules:
             sys.modules["keras"].utils.clear_session()

@@ -1,11 +1,12 @@
 """A second working tree of the project: what a run needs of the workspace as it stands, sharing DVC's cache.
 
 Git knows it as a worktree, so that what is committed there is seen in the workspace. It lies under its own
-absolute path below `PLACE`, so that a dependency such as ``../loans.csv`` leads to a place of its own.
+absolute path below a place such as `PLACE`, so that a dependency such as ``../loans.csv`` leads to a place of its own.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from typing import Any
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
+from flows._locks import EXPERIMENTS, in_turn
 from lockstep.errors import UsageError
 
 PLACE = Path(".lockstep/experiment")
@@ -92,35 +94,39 @@ def require_commit(root: Path) -> None:
 
 
 @contextmanager
-def worktree(root: Path) -> Iterator[Worktree]:
+def worktree(root: Path, place: Path = PLACE) -> Iterator[Worktree]:
     """Make a second working tree of the project at `root`, to be removed at the end.
 
-    Only one at a time: what another one left, because it was killed, is removed first.
+    Only one at a time at a place: what another one left, because it was killed, is removed first.
     """
     root = root.resolve()
     require_commit(root)
     top = Path(git(root, "rev-parse", "--show-toplevel").strip())
-    base = root / PLACE
+    base = root / place
     tree = _below(base, top)
-    _remove(root, tree)
+    clear(root, place)
     base.mkdir(parents=True)
     try:
         (base / ".gitignore").write_text("*\n")
-        git(root, "worktree", "add", "--quiet", "--detach", str(tree), "HEAD")
+        with in_turn(root / EXPERIMENTS):
+            git(root, "worktree", "add", "--quiet", "--detach", str(tree), "HEAD")
         _copy_changed(top, tree)
         yield Worktree(_below(base, root), _fill(root, base))
     finally:
-        _remove(root, tree)
+        clear(root, place)
+
+
+def clear(root: Path, place: Path) -> None:
+    """Remove the working tree at `place` of the project at `root`, if there is one."""
+    base = root.resolve() / place
+    top = Path(git(root, "rev-parse", "--show-toplevel").strip())
+    with suppress(UsageError), in_turn(root / EXPERIMENTS):
+        git(root, "worktree", "remove", "--force", "--force", str(_below(base, top)))
+    shutil.rmtree(base, ignore_errors=True)
 
 
 def _below(base: Path, path: Path) -> Path:
     return base / path.relative_to(path.anchor)
-
-
-def _remove(root: Path, tree: Path) -> None:
-    with suppress(UsageError):
-        git(root, "worktree", "remove", "--force", "--force", str(tree))
-    shutil.rmtree(root / PLACE, ignore_errors=True)
 
 
 def _copy_changed(top: Path, tree: Path) -> None:
@@ -151,10 +157,22 @@ def _fill(root: Path, base: Path) -> frozenset[str]:
             target.symlink_to(file)
         else:
             _copy(file, target)
-    with Repo(str(_below(base, root))) as repo, suppress(DvcException):
-        # What the cache lacks, its stage makes anew.
+    # What the cache lacks, its stage makes anew; DVC would warn of it.
+    with errors_alone("dvc_data"), Repo(str(_below(base, root))) as repo, suppress(DvcException):
         repo.checkout(force=True, allow_missing=True)
     return frozenset(str(path.relative_to(root)) for path in entries if root in path.parents)
+
+
+@contextmanager
+def errors_alone(name: str) -> Iterator[None]:
+    """Keep what the logger `name` warns of to itself."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _declared(repo: Any) -> dict[Path, bool]:

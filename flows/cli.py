@@ -22,6 +22,13 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "run": ("flows.commands.run", "run", "Bring the pipeline up to date, as a Prefect flow run."),
     "status": ("flows.commands.status", "status", "Say which stages would run, and why."),
     "apply": ("flows.commands.apply", "apply", "Bring an experiment into the workspace."),
+    "search": ("flows.commands.search", "search", "Search for parameters that train a better model."),
+    "cross-validate": (
+        "flows.commands.cross_validate",
+        "cross_validate",
+        "Train and score once a fold: the mean and the spread of the metrics.",
+    ),
+    "tune": ("flows.commands.tune", "tune", "Propose a batch size or a learning rate from a few steps."),
     "up": ("flows.commands.up", "up", "Keep a Prefect server with its UI, and run the pipeline nightly."),
     "results": (
         "flows.commands.results",

@@ -18,12 +18,15 @@ class Progress:
         Finished and expected units.
     note
         A few words or figures on the last unit, e.g. ``"val_average_precision 0.684"``.
+    figure
+        What the last unit reached, for who compares works of a kind; higher is better.
     """
 
     work: str
     done: int
     total: int
     note: str = ""
+    figure: float | None = None
 
 
 Sink = Callable[[Progress], None]
@@ -36,9 +39,15 @@ def set_sink(sink: Sink | None) -> None:
     _sink = sink
 
 
+def forward(step: Progress) -> None:
+    """Hand on a step of work that another process does."""
+    if _sink is not None:
+        _sink(step)
+
+
 @contextmanager
 def track(work: str, total: int, done: int = 0) -> Iterator[Callable[..., None]]:
-    """Yield ``advance(note="")``, to be called after each of `total` units of `work`.
+    """Yield ``advance(note="", figure=None)``, to be called after each of `total` units of `work`.
 
     Of work that resumes, an earlier run has `done` units; then a first step says so.
     """
@@ -48,10 +57,10 @@ def track(work: str, total: int, done: int = 0) -> Iterator[Callable[..., None]]
         if done:
             sink(Progress(work, done, total, resumed))
 
-        def advance(note: str = "") -> None:
+        def advance(note: str = "", figure: float | None = None) -> None:
             nonlocal done
             done += 1
-            sink(Progress(work, done, total, note))
+            sink(Progress(work, done, total, note, figure))
 
         yield advance
     elif sys.stderr.isatty():
@@ -69,9 +78,9 @@ def track(work: str, total: int, done: int = 0) -> Iterator[Callable[..., None]]
         with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
             task = bars.add_task(work, total=total, completed=done, note=resumed)
 
-            def advance_bar(note: str = "") -> None:
+            def advance_bar(note: str = "", figure: float | None = None) -> None:
                 bars.update(task, advance=1, note=note)
 
             yield advance_bar
     else:
-        yield lambda note="": None
+        yield lambda note="", figure=None: None

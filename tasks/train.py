@@ -106,15 +106,7 @@ def run(
     """
     refuse_made_rows(validation, "validation")
     names = features(train_rows.column_names, params.target)
-    # Of real rows alone: a repeated row would make one person's value look shared.
-    real = train_rows.filter(pa.array(~flag(train_rows, MADE)))
-    encoder = Encoder.fit(raw_columns(real, names), params.bins, params.min_value_rows)
-    raw = raw_columns(train_rows, names)
-    data = Data(
-        encoder.encode(raw),
-        one_hot(binary_labels(train_rows, params.target, params.positive), 2),
-        np.asarray(train_rows[WEIGHT].to_numpy(), dtype=np.float32),
-    )
+    encoder, data = encode(train_rows, params)
     labels = binary_labels(validation, params.target, params.positive).astype(int)
     held_out = Data(
         encoder.encode(raw_columns(validation, names)),
@@ -127,7 +119,7 @@ def run(
 
         def after_epoch(epoch: Epoch) -> None:
             on_epoch(epoch)
-            advance(f"val_average_precision {epoch.val_average_precision:.4f}")
+            advance(f"val_average_precision {epoch.val_average_precision:.4f}", epoch.val_average_precision)
 
         trained = train_ensemble(
             network_of(encoder, params), schedule, ensemble, data, held_out, checkpoint, after_epoch
@@ -147,6 +139,19 @@ def run(
         "calibration": {"method": "platt", "slope": slope, "intercept": float(intercepts[0])},
     }
     return Trained(encoder.to_json(), saving.to_bytes(trained.network, trained.model), trained.curve, report)
+
+
+def encode(train_rows: pa.Table, params: TrainParams) -> tuple[Encoder, Data]:
+    """The encoder that the training rows give, and these as it encodes them."""
+    names = features(train_rows.column_names, params.target)
+    # Of real rows alone: a repeated row would make one person's value look shared.
+    real = train_rows.filter(pa.array(~flag(train_rows, MADE)))
+    encoder = Encoder.fit(raw_columns(real, names), params.bins, params.min_value_rows)
+    return encoder, Data(
+        encoder.encode(raw_columns(train_rows, names)),
+        one_hot(binary_labels(train_rows, params.target, params.positive), 2),
+        np.asarray(train_rows[WEIGHT].to_numpy(), dtype=np.float32),
+    )
 
 
 def network_of(encoder: Encoder, params: TrainParams) -> Network:

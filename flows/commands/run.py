@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from flows import _server
+from flows.commands._flow import run_flow
 from flows.commands._project import check_python, project_root, recover
 from flows.commands._up_to_date import nothing_to_do
-from lockstep.errors import LockstepError, StageFailed
-
-
-class Interrupted(LockstepError):
-    """The run was interrupted or cancelled."""
-
-    exit_code = 130
 
 
 def run(
@@ -52,16 +43,9 @@ def run(
         name = unused(root, name)
     elif not force and not name and nothing_to_do(root, *(stages or ()), allow_missing=allow_missing):
         return
-    where = _server.settle(root)
-    if where:
-        print(f"Prefect server: {where.removesuffix('/api')}")
-    else:
-        print(
-            "No Prefect server: this run starts its own, which takes some seconds. `lockstep up` keeps one."
-        )
-    sys.stdout.flush()
-    _run_flow(
-        where is None,
+    run_flow(
+        root,
+        "lifecycle",
         {
             "stages": stages or [],
             "force": force,
@@ -101,36 +85,3 @@ def _print_experiment(root: Path, name: str) -> None:
 
 def _figure(value: object) -> str:
     return "" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
-
-
-def _run_flow(own_server: bool, parameters: dict[str, Any]) -> None:
-    import httpx
-
-    from flows.lifecycle import lifecycle
-
-    async def go() -> Any:
-        return await lifecycle(**parameters, return_state=True)
-
-    try:
-        if own_server:
-            from flows import _own_server
-
-            _own_server.start()
-        state = asyncio.run(go())
-    except httpx.TransportError:
-        raise LockstepError(
-            "The Prefect server cannot be reached any more, so it does not know how this run ended. "
-            "What ended is recorded in dvc.lock; run again for the rest."
-        ) from None
-    except RuntimeError as error:
-        # So Prefect says that its ephemeral server did not come up.
-        if "Prefect API server" not in str(error):
-            raise
-        raise LockstepError(
-            "Prefect's own server did not start. Start one with `lockstep up`, then run again."
-        ) from None
-    if state.is_cancelled():
-        raise Interrupted(state.message or "Stopped.")
-    if not state.is_completed():
-        raise StageFailed(state.message or f"The flow run ended as {state.name}.")
-    print(state.message)

@@ -192,10 +192,10 @@ def train(
             state = start
             checkpoints.restore(state, model)
     infer = inference(model)
-    tensors = _tensors(data)
+    tensors = as_tensors(data)
     while not _is_over(state, schedule):
         epoch = len(state.curve) + 1
-        batches = _batches(tensors, schedule, epoch)
+        batches = batches_of(tensors, schedule, epoch)
         if schedule.shape == "plateau":
             met = drops(gains(state.curve, schedule.min_gain), max(schedule.patience // 2, 1))
             rate.scale.assign(schedule.decay**met)
@@ -274,13 +274,14 @@ def _figures(infer: Any, validation: Data, steps: int) -> tuple[float, float]:
     return average_precision(validation.targets, answers), cross_entropy(validation.targets, answers)
 
 
-def _tensors(data: Data) -> Any:
+def as_tensors(data: Data) -> Any:
+    """Inputs, targets and weights as TensorFlow holds them."""
     import tensorflow as tf
 
     return tf.nest.map_structure(tf.constant, (network_inputs(data.features), data.targets, data.weights))
 
 
-def _batches(tensors: Any, schedule: Schedule, epoch: int) -> Any:
+def batches_of(tensors: Any, schedule: Schedule, epoch: int) -> Any:
     """Batches of one epoch: their order depends on seed and epoch alone, so that a resumed run sees the same one."""
     import tensorflow as tf
 

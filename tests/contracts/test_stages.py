@@ -31,7 +31,7 @@ ALLOWED = {
     "compress": {"sklearn"},
     "evaluate": {"fairlearn", "sklearn"},
 }
-READ_BY_THE_FLOW = {"remote"}
+READ_BY_THE_FLOW = {"remote", "search.trials", "search.seed", "search.space"}
 
 
 @pytest.fixture(scope="module", params=STAGES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -77,14 +78,15 @@ def test_every_deployment_is_made(deployed: dict[str, dict[str, Any]]) -> None:
     declared = [
         one["name"] for file in FILES for one in yaml.safe_load((ROOT / file).read_text())["deployments"]
     ]
-    assert (
-        sorted(deployed)
-        == sorted(declared)
-        == ["nightly", "nightly-docker", "nightly-kubernetes", "on-change"]
-    )
-    for one in deployed.values():
-        assert one["entrypoint"] == "flows/lifecycle.py:lifecycle"
+    assert sorted(deployed) == sorted(declared)
+    assert {name: one["entrypoint"] for name, one in deployed.items()} == dict.fromkeys(
+        ("nightly", "nightly-docker", "nightly-kubernetes", "on-change"), "flows/lifecycle.py:lifecycle"
+    ) | {"search": "flows/search.py:search", "cross-validate": "flows/cross_validate.py:cross_validate"}
+    for name, one in deployed.items():
         assert one["global_concurrency_limit"]["limit"] == 1
+        if name in ("search", "cross-validate"):
+            assert not one["schedules"]
+            continue
         [schedule] = one["schedules"]
         assert schedule["active"]
         assert schedule["schedule"].get("cron", schedule["schedule"].get("interval")) in ("0 2 * * *", 900)
@@ -97,10 +99,11 @@ def test_their_parameters_are_those_of_the_flow(
 ) -> None:
     from prefect.utilities.schema_tools.validation import is_valid
 
-    from flows.lifecycle import lifecycle
-
-    schema = lifecycle.parameters.model_dump()
     for one in deployed.values():
+        file, _, name = one["entrypoint"].partition(":")
+        flow = getattr(importlib.import_module(file.removesuffix(".py").replace("/", ".")), name)
+        schema = flow.parameters.model_dump()
+        assert all(field["description"] for field in schema["properties"].values())
         assert one["parameter_openapi_schema"]["properties"] == schema["properties"]
         assert one["parameters"]
         assert set(one["parameters"]) <= set(schema["properties"])

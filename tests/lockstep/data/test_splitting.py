@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lockstep.data.splitting import hold_out, identical
+from lockstep.data.splitting import folds, hold_out, identical
 from lockstep.errors import DataError
 
 
@@ -53,3 +53,36 @@ def test_a_class_of_one_row_cannot_be_split() -> None:
     labels = np.arange(50) == 0
     with pytest.raises(DataError, match="A class of 1 rows is too small"):
         hold_out(np.arange(50), labels, 0.2, 0)
+
+
+@given(
+    groups=st.lists(st.integers(0, 40), min_size=60, max_size=300),
+    n_folds=st.integers(2, 6),
+    seed=st.integers(0, 2**31),
+)
+def test_property_no_group_stands_in_two_folds(groups: list[int], n_folds: int, seed: int) -> None:
+    labels = np.arange(len(groups)) % 3 == 0
+    try:
+        fold = folds(np.array(groups), labels, n_folds, seed)
+    except DataError:
+        return
+    assert set(fold) == set(range(n_folds))
+    of_group: dict[int, set[int]] = {}
+    for group, number in zip(groups, fold.tolist(), strict=True):
+        of_group.setdefault(group, set()).add(number)
+    assert all(len(numbers) == 1 for numbers in of_group.values())
+
+
+def test_folds_are_stratified_and_of_one_size() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.random(20_000) < 0.06
+    fold = folds(np.arange(20_000), labels, 5, 7)
+    for number in range(5):
+        assert np.mean(fold == number) == pytest.approx(0.2, abs=0.001)
+        assert labels[fold == number].mean() == pytest.approx(labels.mean(), abs=0.001)
+    assert (fold != folds(np.arange(20_000), labels, 5, 8)).any()
+
+
+def test_a_class_that_is_too_small_for_the_folds() -> None:
+    with pytest.raises(DataError, match="A class of 3 rows is too small for 5 folds"):
+        folds(np.arange(50), np.arange(50) < 3, 5, 0)

@@ -1,0 +1,126 @@
+"""One fold of a cross-validation: resampling, encoder and training anew, scored on rows that none of them saw.
+
+No stage: `flows.cross_validate` calls it, and nothing of it is an output of the pipeline.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from lockstep.data.columns import features
+from lockstep.data.encoding import Encoder
+from lockstep.data.labels import binary_labels
+from lockstep.data.splitting import folds, hold_out, identical
+from lockstep.data.tables import SCHEMA, from_parquet, raw_columns
+from lockstep.evaluation.metrics import ranking
+from lockstep.models import saving
+from lockstep.models.checkpoints import State
+from lockstep.models.network import inference
+from lockstep.models.scoring import logits, probabilities
+from lockstep.sealing.vault import open_vault
+from tasks import resample, train
+from tasks._params import Params, key, load_params
+from tasks._stage import write_report
+
+
+class FoldParams(Params):
+    project: str = key("project")
+    target: str = key("data.target")
+    positive: str = key("data.positive")
+    validation_share: float = key("split.validation_share", gt=0, lt=0.9)
+    seed: int = key("split.seed", ge=0)
+
+
+class _NoCheckpoint:
+    def load(self, member: int = 0) -> State | None:
+        return None
+
+    def save(self, state: State, member: int = 0) -> None:
+        pass
+
+
+def run(
+    rows: pa.Table,
+    fold: int,
+    n_folds: int,
+    params: FoldParams,
+    resampling: resample.ResampleParams,
+    training: train.TrainParams,
+) -> dict[str, Any]:
+    """Train on all folds but one, and score that one.
+
+    Parameters
+    ----------
+    rows
+        Rows of train and validation, as `debias` leaves them.
+    fold, n_folds
+        Number of the fold to score, from 0, and how many there are. Rows of identical features are in one fold.
+
+    Returns
+    -------
+    dict
+        Counts of rows, and figures on the fold.
+
+    Notes
+    -----
+    Early stopping and calibration have a validation part of their own, taken from the other folds: rows that chose
+    the epoch would flatter it.
+
+    Raises
+    ------
+    DataError
+        A class is too small for so many folds.
+    """
+    names = features(rows.column_names, params.target)
+    labels = binary_labels(rows, params.target, params.positive)
+    groups = identical(rows.select(names).to_pandas(), names)
+    scored = folds(groups, labels, n_folds, params.seed) == fold
+    others = np.flatnonzero(~scored)
+    validation = np.zeros(len(rows), dtype=bool)
+    validation[others] = hold_out(groups[others], labels[others], params.validation_share, params.seed)
+    resampled = resample.run(rows.filter(pa.array(~scored & ~validation)), resampling)
+    trained = train.run(resampled.train, rows.filter(pa.array(validation)), training, _NoCheckpoint())
+    probability = _score(trained, rows.filter(pa.array(scored)))
+    return {
+        "n_train": int(np.sum(~scored & ~validation)),
+        "n_validation": int(validation.sum()),
+        "n_scored": int(scored.sum()),
+        "n_positive": int(labels[scored].sum()),
+        "figures": {
+            **ranking(labels[scored], probability),
+            "error_rate": float(np.mean((probability >= 0.5) != labels[scored])),
+        },
+    }
+
+
+def _score(trained: train.Trained, rows: pa.Table) -> np.ndarray[Any, np.dtype[np.float64]]:
+    encoder = Encoder.from_json(trained.encoder)
+    _, model = saving.from_bytes(trained.network)
+    raw = raw_columns(rows, [column.name for column in encoder.columns])
+    return probabilities(logits(inference(model), encoder.encode(raw)))[:, 0]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="tasks._fold")
+    for path in ("train", "validation", "key-id", "report"):
+        parser.add_argument(f"--{path}", required=True, type=Path)
+    for number in ("fold", "folds"):
+        parser.add_argument(f"--{number}", required=True, type=int)
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    args = parser.parse_args(argv)
+    params = load_params(FoldParams, args.params)
+    vault = open_vault(params.project, args.key_id)
+    parts = [
+        from_parquet(vault.read(getattr(args, part), role=f"debiased-{part}", schema=SCHEMA))
+        for part in ("train", "validation")
+    ]
+    rows = pa.concat_tables([parts[0], parts[1].select(parts[0].column_names)])
+    resampling = load_params(resample.ResampleParams, args.params)
+    training = load_params(train.TrainParams, args.params)
+    write_report(args.report, run(rows, args.fold, args.folds, params, resampling, training))

@@ -1,0 +1,44 @@
+"""Pictures hold every point, and their axes round numbers."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+from flows._charts import bars, chart
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def texts(picture: str) -> list[str]:
+    return [element.text or "" for element in ElementTree.fromstring(picture).iter(f"{SVG}text")]
+
+
+def test_every_point_lies_in_the_frame() -> None:
+    dots, faint = [(0.0, 0.62), (3.0, 0.71)], [(1.0, 0.4)]
+    root = ElementTree.fromstring(
+        chart("A <title>", "trial", "figure", dots=dots, faint=faint, line=[(0.0, 0.62), (3.0, 0.71)])
+    )
+    circles = list(root.iter(f"{SVG}circle"))
+    assert [circle.get("fill") for circle in circles] == ["#1f6feb", "#1f6feb", "none"]
+    across = [float(circle.get("cx", "")) for circle in circles]
+    down = [float(circle.get("cy", "")) for circle in circles]
+    assert across[0] < across[2] < across[1]
+    assert down[1] < down[0] < down[2]
+    assert 0 < min(across) < max(across) < float(root.get("width", ""))
+    assert 0 < min(down) < max(down) < float(root.get("height", ""))
+    [line] = root.iter(f"{SVG}polyline")
+    assert len(line.get("points", "").split()) == 2
+
+
+def test_axes_have_round_numbers() -> None:
+    assert {"0.4", "0.5", "0.6"} <= set(texts(chart("", "x", "y", line=[(0, 0.4), (10, 0.63)])))
+    assert {"1e-05", "0.001", "1"} <= set(texts(chart("", "x", "y", line=[(1e-6, 0), (1.5, 1)], log=True)))
+    assert {"0.002", "0.005"} <= set(texts(chart("", "x", "y", line=[(0.0015, 0), (0.006, 1)], log=True)))
+    assert "0.5" in texts(chart("one point", "x", "y", dots=[(1.0, 0.5)]))
+
+
+def test_a_bar_for_each_share() -> None:
+    picture = bars("Shares", {"train.dropout": 0.75, "a<b": 0.25})
+    assert {"Shares", "train.dropout", "0.75", "a<b", "0.25"} <= set(texts(picture))
+    _, *drawn = ElementTree.fromstring(picture).iter(f"{SVG}rect")
+    assert [float(bar.get("width", "")) for bar in drawn] == [225.0, 75.0]
