@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
@@ -61,6 +62,9 @@ class Learner(Protocol):
 
     PACKAGE: str
     """Distribution whose version is reported."""
+
+    ENDS_ITSELF: bool
+    """Whether it raises OutOfTime by itself, since an exception from a signal would leave its library broken."""
 
     def draw(self, rng: np.random.Generator) -> Config:
         """A configuration from the learner's search space; the empty one is its default."""
@@ -160,7 +164,9 @@ def search(learner: Learner, table: Table, minutes: float, clock_name: str) -> d
     tests, chosen, default, folds = [], [], [], []
     for number, fold in enumerate(table.folds):
         train, validation = table.part(fold.train), table.part(fold.validation)
-        first = _trial(learner, train, validation, {}, clock, minutes * 60)
+        # A default is fitted to its end, or it were none; those that choose their epochs have the whole budget.
+        whole = math.inf if learner.ENDS_ITSELF else minutes * 60
+        first = _trial(learner, train, validation, {}, clock, whole)
         trials = [first] if first else []
         trials += _random_trials(learner, train, validation, clock, budget, (SEED, number))
         tests.append(table.part(fold.test))
@@ -195,9 +201,12 @@ def _random_trials(
     while (left := end - clock.now()) > 0:
         config = learner.draw(rng)
         try:
-            with clock.limit(left):
-                # A third at most, so that a learner that fits itself into the time tries more than one.
-                trial = _trial(learner, train, validation, config, clock, min(left, budget / 3))
+            if learner.ENDS_ITSELF:
+                trial = _trial(learner, train, validation, config, clock, left)
+            else:
+                with clock.limit(left):
+                    # A third at most, so that a learner that fits itself into the time tries more than one.
+                    trial = _trial(learner, train, validation, config, clock, min(left, budget / 3))
         except OutOfTime:
             return
         if trial:

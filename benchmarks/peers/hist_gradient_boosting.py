@@ -10,6 +10,7 @@ from benchmarks.peers import MAX_TREES, PATIENCE
 
 TITLE = "HistGradientBoosting"
 PACKAGE = "scikit-learn"
+ENDS_ITSELF = False
 
 
 def draw(rng: np.random.Generator) -> Config:

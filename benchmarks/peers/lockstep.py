@@ -8,15 +8,16 @@ import numpy as np
 import pyarrow as pa
 import yaml
 
-from benchmarks._search import Allowed, Config, Predict
+from benchmarks._search import Allowed, Config, OutOfTime, Predict
 from benchmarks._tables import Part
 from lockstep.data.columns import WEIGHT
 from lockstep.data.encoding import Encoder
 from lockstep.data.tables import raw_columns
-from lockstep.models.checkpoints import State
+from lockstep.models.checkpoints import Epoch, State
 
 TITLE = "Lockstep"
 PACKAGE = "keras"
+ENDS_ITSELF = True
 
 _PARAMS = Path(__file__).resolve().parents[2] / "params.yaml"
 _TARGET = "benchmark:target"
@@ -56,7 +57,13 @@ def fit(train: Part, validation: Part, config: Config, allowed: Allowed) -> Pred
     document["data"].update(target=_TARGET, positive="1")
     document["train"].update(config)
     params = parse_params(TrainParams, document, str(_PARAMS))
-    trained = run(_table(train), _table(validation), params, _Forgotten())
+    over = allowed.ends()
+
+    def in_time(epoch: Epoch) -> None:
+        if over():
+            raise OutOfTime
+
+    trained = run(_table(train), _table(validation), params, _Forgotten(), in_time)
     encoder = Encoder.from_json(trained.encoder)
     call = inference(saving.from_bytes(trained.network)[1])
 

@@ -9,6 +9,7 @@ from benchmarks._tables import Part, categories, imputed
 
 TITLE = "logistic regression"
 PACKAGE = "scikit-learn"
+ENDS_ITSELF = False
 
 
 def draw(rng: np.random.Generator) -> Config:

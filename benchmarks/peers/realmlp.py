@@ -10,6 +10,7 @@ from benchmarks.peers import _pytabkit
 
 TITLE = "RealMLP"
 PACKAGE = "pytabkit"
+ENDS_ITSELF = False
 
 _EPOCHS = 256
 

@@ -10,6 +10,7 @@ from benchmarks.peers import _pytabkit
 
 TITLE = "TabM"
 PACKAGE = "pytabkit"
+ENDS_ITSELF = False
 
 _EPOCHS = 1000
 """It ends by its own patience before."""

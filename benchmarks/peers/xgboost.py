@@ -12,6 +12,7 @@ from benchmarks.peers import MAX_TREES, PATIENCE
 
 TITLE = "XGBoost"
 PACKAGE = "xgboost-cpu"
+ENDS_ITSELF = False
 
 
 def draw(rng: np.random.Generator) -> Config:
