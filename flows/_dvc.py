@@ -31,7 +31,7 @@ from flows._hooks import Call, Execute, command_of, here, patiently
 from lockstep.errors import LockstepError, UsageError
 
 if TYPE_CHECKING:
-    from flows._runner import Command
+    from flows._command import Command
 
 for _name in ("dvc", "dvc_objects", "dvc_data"):
     logging.getLogger(_name).setLevel(logging.WARNING)

@@ -25,7 +25,7 @@ from lockstep.errors import StageFailed
 from lockstep.files import write_atomic
 
 if TYPE_CHECKING:
-    from flows._runner import Command
+    from flows._command import Command
 
 Execute = Callable[["Command"], Awaitable[None]]
 
@@ -112,7 +112,7 @@ def _cmd_run(stage: Any, dry: bool = False, run_env: dict[str, str] | None = Non
 
 def command_of(stage: Any, run_env: dict[str, str] | None = None) -> Command:
     """What a stage of DVC's wants to be run."""
-    from flows._runner import Command
+    from flows._command import Command
 
     settings = dvc.stage.run.prepare_kwargs(stage, run_env=run_env)
     shell = dvc.stage.run.get_executable()

@@ -17,7 +17,7 @@ from typing import Any
 
 from prefect.server.api import server
 
-from flows._runner import SUPERVISE
+from flows._children import SUPERVISE
 
 
 class _Supervised(subprocess.Popen[Any]):

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
 
-from flows._runner import Report
+from flows._children import Report
 from lockstep.progress import Progress
 
 #: A stage quicker than this needs no artifact, and nobody reads a bar more often.

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from flows._runner import SUPERVISE
+from flows._children import SUPERVISE
 from lockstep.errors import LockstepError, ParameterError, UsageError
 
 if TYPE_CHECKING:

@@ -9,9 +9,10 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
+from flows._command import Command
 from flows._dvc import Outcome, Pipeline
 from flows._experiments import experiment
-from flows._runner import Command, LocalRunner
+from flows._runner import LocalRunner
 from lockstep import progress
 from lockstep.errors import LockstepError
 from tasks._stage import read_report

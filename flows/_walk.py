@@ -13,12 +13,14 @@ from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
 from flows._artifacts import publish
+from flows._children import Report
+from flows._command import Command
 from flows._display import Display, make_display
 from flows._dvc import Outcome, Pipeline, Stage
 from flows._parameters import require_good
 from flows._progress import reported
 from flows._remote import push_passed, remote_of
-from flows._runner import Command, LocalRunner, Report, Runner
+from flows._runner import LocalRunner, Runner
 from tasks._stage import explain
 
 

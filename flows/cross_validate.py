@@ -23,11 +23,12 @@ from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 from pydantic import Field
 
+from flows._command import StageCall
 from flows._display import Display, make_display
 from flows._dvc import Pipeline
 from flows._flow_run import alone
 from flows._progress import reported
-from flows._runner import LocalRunner, StageCall
+from flows._runner import LocalRunner
 from flows._walk import bring_up_to_date
 from lockstep.errors import UsageError
 from lockstep.progress import Progress

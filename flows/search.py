@@ -20,12 +20,14 @@ from prefect.states import Cancelled, Completed, Failed
 from pydantic import Field
 
 from flows import _search_report, _yaml
+from flows._children import Report
+from flows._command import StageCall
 from flows._display import Display, make_display
 from flows._dvc import Pipeline
 from flows._flow_run import alone
 from flows._parameters import PARAMS
 from flows._progress import reported
-from flows._runner import LocalRunner, Report, StageCall
+from flows._runner import LocalRunner
 from flows._search_space import SearchParams, lookup, present, require_usable
 from flows._study import PLACE, Study, Trial
 from flows._trial import STAGE, WORK

@@ -20,8 +20,8 @@ from typing import Annotated, Any
 import typer
 
 from flows import _server
+from flows._children import SUPERVISE, ending
 from flows._locks import UP, only_one
-from flows._runner import SUPERVISE, ending
 from flows.commands._project import check_python, project_root
 from lockstep.errors import LockstepError, UsageError
 

@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
-from flows import _runner
-from flows._runner import SUPERVISE, Command, LocalRunner
+from flows import _children
+from flows._children import SUPERVISE
+from flows._command import Command
+from flows._runner import LocalRunner
 from lockstep.errors import StageFailed
 from lockstep.progress import Progress
 from tests.flows.conftest import is_alive, wait_for, write
@@ -232,7 +234,7 @@ def test_other_commands_run_as_a_shell_runs_them(root: Path) -> None:
     ],
 )
 def test_cancelling_ends_the_whole_group(root: Path, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_runner, "GRACE_SECONDS", 0.5)
+    monkeypatch.setattr(_children, "GRACE_SECONDS", 0.5)
 
     async def body(runner: LocalRunner) -> list[int]:
         running = asyncio.create_task(runner.run(command(root, line), ignore))
