@@ -96,9 +96,10 @@ def test_lockstep_is_trained_by_its_own_stage() -> None:
     table = TABLES["breast_cancer"]()
     fold = table.folds[0]
     config = {"epochs": 3, "hidden": [16], "batch_size": 32}
-    predict = learner("lockstep").fit(
-        table.part(fold.train), table.part(fold.validation), config, Allowed(60, lambda: 0.0)
-    )
+    rows = table.part(fold.train), table.part(fold.validation)
+    with pytest.raises(OutOfTime):
+        learner("lockstep").fit(*rows, config, Allowed(0, lambda: 0.0))
+    predict = learner("lockstep").fit(*rows, config, Allowed(60, lambda: 0.0))
     test = table.part(fold.test)
     probability = predict(test)
     assert probability.shape == (len(test.target), 2)
