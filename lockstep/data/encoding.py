@@ -45,6 +45,9 @@ _MAX_VALUES = 10_000
 
 _MAX_NUMERIC_WIDTH = 4096
 _MIN_BINS = 4
+_MIN_BIN_ROWS = 64
+"""Rows that a quantile bin holds, at least: with fewer it learns their noise (chosen on validation rows of two small
+tables; 24 bins of 640 rows cost .02 average precision)."""
 
 
 class Features(NamedTuple):
@@ -134,12 +137,14 @@ class Encoder:
         table
             Raw columns of n rows each: float64 with NaN, or object (str) with None, for a missing value.
         bins
-            Quantile bins of a numeric column, at most; a table of many numeric columns gets fewer.
+            Quantile bins of a numeric column, at most; a table of few rows, or of many numeric columns, gets fewer.
         min_value_rows
             Rows that must share a category or an exact number for it to get a code of its own.
         """
         n_numeric = sum(values.dtype != object for values in table.values())
-        bins = min(bins, max(_MIN_BINS, _MAX_NUMERIC_WIDTH // max(n_numeric, 1)))
+        n_rows = max(map(len, table.values()), default=0)
+        room = min(_MAX_NUMERIC_WIDTH // max(n_numeric, 1), n_rows // _MIN_BIN_ROWS)
+        bins = min(bins, max(_MIN_BINS, room))
         return cls(
             [
                 _fit_categories(name, values, min_value_rows)

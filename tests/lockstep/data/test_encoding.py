@@ -105,9 +105,15 @@ def test_a_column_of_a_hundred_thousand_categories_keeps_the_most_frequent() -> 
 
 
 def test_many_numeric_columns_have_fewer_bins() -> None:
-    table = np.random.default_rng(0).normal(size=(300, 1000))
+    table = np.random.default_rng(0).normal(size=(2000, 1000))
     encoder = Encoder.fit({f"x{i}": table[:, i] for i in range(1000)}, bins=24, min_value_rows=5)
     assert encoder.numeric_width == 4000
+
+
+@pytest.mark.parametrize(("n_rows", "width"), [(100, 4), (640, 10), (2000, 24)])
+def test_few_rows_have_fewer_bins(n_rows: int, width: int) -> None:
+    column = np.random.default_rng(0).normal(size=n_rows)
+    assert Encoder.fit({"x": column}, bins=24, min_value_rows=5).numeric_width == width
 
 
 def test_numbers_too_far_apart_for_bins_are_told_by_value_alone() -> None:
