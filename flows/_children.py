@@ -141,23 +141,27 @@ class StageProcess:
     async def call(self, call: StageCall, env: Mapping[str, str], report: Report) -> bool:
         """Run a stage; False if this process has outdated code, so that another must do it."""
         self._send({"module": call.module, "argv": call.argv, "env": env})
+        failure: str | None = None
         try:
-            while line := await self._receive():
+            while failure is None and (line := await self._receive()):
                 event = json.loads(line)
                 if "progress" in event:
                     report(Progress(*event["progress"]))
                 elif "failed" in event:
-                    await self.close()
-                    raise StageFailed(event["failed"])
+                    failure = event["failed"]
                 else:
                     return "done" in event
-            code = await self._child.wait()
-        except asyncio.CancelledError:
+            if failure is None:
+                failure = f"Its process {ending(await self._child.wait())}."
+            else:
+                await self.close()
+        except (asyncio.CancelledError, Exception):
+            # Stopped, or whoever watches failed: nobody would end it any more.
             await self._child.end()
             self._writer.close()
             raise
         self._writer.close()
-        raise StageFailed(f"Its process {ending(code)}.")
+        raise StageFailed(failure)
 
     async def _receive(self) -> bytes:
         with suppress(ConnectionResetError):

@@ -83,7 +83,9 @@ class Domain(Section):
     def internal(self, value: Any) -> Any:
         """A value of params.yaml as the distribution has it; None where it is not among the values."""
         if self.choices is not None:
-            return json.dumps(value) if value in self.choices else None
+            # As the choice is written: 0 equals 0.0, and is other JSON.
+            alike = (c for c in self.choices if c == value and isinstance(c, bool) == isinstance(value, bool))
+            return next(map(json.dumps, alike), None)
         if isinstance(value, bool) or not isinstance(value, int if self.is_whole else int | float):
             return None
         return value if self.low <= value <= self.high else None

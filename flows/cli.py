@@ -80,9 +80,15 @@ def _leave(code: int) -> NoReturn:
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
-        # Whoever read it may be gone.
-        with suppress(OSError, ValueError):
+        try:
             stream.flush()
+        except (BrokenPipeError, ValueError):
+            # Whoever read it may be gone.
+            pass
+        except OSError as error:
+            with suppress(OSError, ValueError):
+                os.write(2, f"error: The output cannot be written: {error.strerror}.\n".encode())
+            code = code or LockstepError.exit_code
     os._exit(code)
 
 

@@ -5,6 +5,7 @@ A run never takes one by itself: it depends on the machine and its load, and a r
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -45,9 +46,16 @@ def batch_size(
     from lockstep.models.rehearsal import rehearse
     from lockstep.models.throughput import measure, propose
     from lockstep.progress import track
+    from tasks import train
 
     training = _training()
     n_rows = len(training.data.targets)
+    ensemble = train.ensemble_of(training.params)
+
+    def epochs(size: int) -> int:
+        schedule = replace(training.schedule, batch_size=size)
+        return sum(ensemble.schedule_of(i, schedule, n_rows).epochs for i in range(ensemble.trainings))
+
     # A small table takes no larger steps, whatever params.yaml says.
     largest = replace(training.schedule, batch_size=_LARGEST).resolved(n_rows).batch_size
     sizes = [2**i for i in range(_LARGEST.bit_length()) if _SMALLEST <= 2**i <= largest] or [largest]
@@ -58,10 +66,9 @@ def batch_size(
             step = rehearse(training.network, replace(training.schedule, batch_size=size), training.data)
             measured.append(measure(lambda step=step: step(training.params.learning_rate), size, _STEPS))  # type: ignore[misc]
             advance(f"{size} rows")
-    epochs = training.schedule.resolved(n_rows).epochs
     seconds = None if minutes is None else 60.0 * minutes
     _print_sizes(measured, n_rows, epochs)
-    chosen = propose(measured, n_rows * epochs, memory, seconds)
+    chosen = propose(measured, lambda size: n_rows * epochs(size), memory, seconds)
     _print_line("batch_size", chosen.batch_size, training.params.batch_size)
 
 
@@ -129,12 +136,12 @@ def _training() -> _Training:
     return _Training(params, network, train.schedule_of(params), data)
 
 
-def _print_sizes(measured: Any, n_rows: int, epochs: int) -> None:
+def _print_sizes(measured: Any, n_rows: int, epochs: Callable[[int], int]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{n_rows:,} training rows, {epochs} epochs", title_justify="left")
-    for column in ("batch size", "rows a second", "peak memory", "an epoch", "all epochs"):
+    table = Table(title=f"{n_rows:,} training rows", title_justify="left")
+    for column in ("batch size", "rows a second", "peak memory", "an epoch", "epochs", "all epochs"):
         table.add_column(column, justify="right")
     for one in measured:
         seconds = n_rows / one.rows_per_second
@@ -143,7 +150,8 @@ def _print_sizes(measured: Any, n_rows: int, epochs: int) -> None:
             f"{one.rows_per_second:,.0f}",
             f"{one.peak_bytes / 2**20:,.0f} MiB",
             f"{seconds:.1f} s",
-            f"{seconds * epochs:.0f} s",
+            str(epochs(one.batch_size)),
+            f"{seconds * epochs(one.batch_size):.0f} s",
         )
     Console().print(table)
 

@@ -46,15 +46,18 @@ def measure(step: Callable[[], None], batch_size: int, n_steps: int) -> Throughp
     return Throughput(batch_size, n_steps * batch_size / seconds, _peak_bytes())
 
 
-def propose(measured: Sequence[Throughput], n_rows: int, memory: int, seconds: float | None) -> Throughput:
+def propose(
+    measured: Sequence[Throughput], rows: Callable[[int], int], memory: int, seconds: float | None
+) -> Throughput:
     """The smallest size that is nearly as fast as the fastest: large batches take fewer steps for the same rows.
 
     Parameters
     ----------
     measured
         In ascending order of size.
-    n_rows
-        Rows that the training passes over, all epochs together.
+    rows
+        Tells the rows that the whole training passes over at a batch size: a small table is passed over more often
+        in larger batches.
     memory
         Bytes that may be used; of these a fifth stays free.
     seconds
@@ -71,14 +74,16 @@ def propose(measured: Sequence[Throughput], n_rows: int, memory: int, seconds: f
             f"Batches of {measured[0].batch_size} rows take {measured[0].peak_bytes / 2**30:.1f} GiB already, of "
             f"{memory / 2**30:.1f} GiB that are free. Train fewer or narrower layers, or free memory."
         )
-    fastest = max(one.rows_per_second for one in fitting)
-    wanted = _GOOD_ENOUGH * fastest if seconds is None else n_rows / seconds
-    if wanted > fastest:
+    if seconds is None:
+        wanted = _GOOD_ENOUGH * max(one.rows_per_second for one in fitting)
+        return next(one for one in fitting if one.rows_per_second >= wanted)
+    needed = [rows(one.batch_size) / one.rows_per_second for one in fitting]
+    if min(needed) > seconds:
         raise ModelError(
-            f"No batch size trains in {seconds / 60 if seconds else 0:g} minutes: the fastest takes "
-            f"{n_rows / fastest / 60:.1f}. Allow more, or lower train.epochs."
+            f"No batch size trains in {seconds / 60:g} minutes: the fastest takes {min(needed) / 60:.1f}. "
+            "Allow more, or lower train.epochs or train.min_steps."
         )
-    return next(one for one in fitting if one.rows_per_second >= wanted)
+    return next(one for one, time in zip(fitting, needed, strict=True) if time <= seconds)
 
 
 def _forget_peak() -> None:
@@ -94,5 +99,6 @@ def _peak_bytes() -> int:
         status = Path("/proc/self/status").read_text()
     except OSError:
         return 0
-    [line] = [line for line in status.splitlines() if line.startswith("VmHWM:")]
-    return int(line.split()[1]) * 1024
+    # Not every sandbox's kernel tells it.
+    found = [int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")]
+    return found[0] * 1024 if found else 0

@@ -150,3 +150,20 @@ def test_missing_data_is_no_reason_where_it_may_be_missing(root: Path) -> None:
     assert lockstep(root, "status", "--allow-missing").stdout == "All 2 stages are up to date.\n"
     write(root, {"two.txt": "altered\n"})
     assert lockstep(root, "status", "--allow-missing").stdout == "two: two.txt changed\n"
+
+
+def test_output_that_finds_no_room_is_a_failure() -> None:
+    program = "from flows import cli; print('a figure'); cli._leave(0)"
+    # Kept back until the end, as Python does unless told otherwise.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=ROOT,
+            env=environment,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr

@@ -205,6 +205,18 @@ def test_a_failure_is_told_without_values_and_the_next_stage_runs(
     assert (root / "after").exists()
 
 
+def test_a_process_ends_when_whoever_watches_it_fails(root: Path) -> None:
+    def fail(step: Progress) -> None:
+        raise OSError("no room for what it reached")
+
+    async def body(runner: LocalRunner) -> None:
+        with pytest.raises(OSError, match="no room"):
+            await runner.run(command(root, "python -m tasks.stage pid seen"), fail)
+        assert not is_alive(int((root / "seen").read_text().split()[0]))
+
+    use(body)
+
+
 def test_exit_code_zero_is_success(root: Path) -> None:
     use(lambda runner: runner.run(command(root, "python -m tasks.stage exit 0"), ignore))
 

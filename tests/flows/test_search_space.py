@@ -85,3 +85,6 @@ def test_the_present_values_are_found_where_the_space_has_them() -> None:
     assert present(space, {"a": {"b": 10}, "c": [2]}) is None
     assert present(space, {"a": {"b": 4.5}, "c": [2]}) is None
     assert present(space, {"a": {}, "c": [2]}) is None
+    zero = {"a": Domain(choices=[0, 1])}
+    assert present(zero, {"a": 0.0}) == {"a": "0"}
+    assert present(zero, {"a": False}) is None

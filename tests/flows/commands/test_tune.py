@@ -36,7 +36,7 @@ def test_both_propose_a_line_for_params_yaml(project: Path, capsys: pytest.Captu
     assert len(curve.get("points", "").split()) == int(shown.split()[0])
     batch_size()
     shown = capsys.readouterr().out
-    sizes = [int(size) for size in re.findall(r"│ +(\d+) │", shown)]
+    sizes = [int(size) for size in re.findall(r"^│ +(\d+) │", shown, re.MULTILINE)]
     assert sizes[0] == 64
     assert int(re.findall(r"under train:  batch_size: (\d+)", shown)[0]) in sizes
     assert (project / "params.yaml").read_bytes() == before

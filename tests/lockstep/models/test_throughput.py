@@ -16,22 +16,36 @@ MEASURED = [
 ]
 
 
+def _a_million(size: int) -> int:
+    return 10**6
+
+
 def test_the_smallest_that_is_nearly_as_fast() -> None:
-    assert propose(MEASURED, 10**6, 100 * GIB, None).batch_size == 512
+    assert propose(MEASURED, _a_million, 100 * GIB, None).batch_size == 512
 
 
 def test_what_does_not_fit_into_the_memory_is_left_out() -> None:
-    assert propose([*MEASURED, Throughput(8192, 9000.0, 8 * GIB)], 10**6, 100 * GIB, None).batch_size == 8192
-    assert propose([*MEASURED, Throughput(8192, 9000.0, 8 * GIB)], 10**6, 9 * GIB, None).batch_size == 512
+    assert (
+        propose([*MEASURED, Throughput(8192, 9000.0, 8 * GIB)], _a_million, 100 * GIB, None).batch_size
+        == 8192
+    )
+    assert (
+        propose([*MEASURED, Throughput(8192, 9000.0, 8 * GIB)], _a_million, 9 * GIB, None).batch_size == 512
+    )
     with pytest.raises(ModelError, match=r"Batches of 128 rows take 1\.0 GiB already, of 1\.0 GiB"):
-        propose(MEASURED, 10**6, GIB, None)
+        propose(MEASURED, _a_million, GIB, None)
 
 
 def test_the_smallest_that_keeps_to_the_time() -> None:
-    assert propose(MEASURED, 1_000_000, 100 * GIB, 1000.0).batch_size == 128
-    assert propose(MEASURED, 1_000_000, 100 * GIB, 260.0).batch_size == 1024
+    assert propose(MEASURED, _a_million, 100 * GIB, 1000.0).batch_size == 128
+    assert propose(MEASURED, _a_million, 100 * GIB, 260.0).batch_size == 1024
     with pytest.raises(ModelError, match=r"No batch size trains in 1 minutes: the fastest takes 4\.1"):
-        propose(MEASURED, 1_000_000, 100 * GIB, 60.0)
+        propose(MEASURED, _a_million, 100 * GIB, 60.0)
+
+
+def test_larger_batches_may_pass_over_more_rows() -> None:
+    with pytest.raises(ModelError, match=r"the fastest takes 8\.5"):
+        propose(MEASURED, lambda size: 4000 * size, 100 * GIB, 400.0)
 
 
 def test_steps_are_timed_and_their_memory_seen() -> None:
