@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import optuna
@@ -51,6 +51,25 @@ class Trial:
     overrides: tuple[str, ...]
 
 
+class _Pruner(SuccessiveHalvingPruner):
+    """Compares a trial with those alone that did not fail: a killed one would stand beside its own second start."""
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        return super().prune(cast("optuna.Study", _WithoutFailed(study)), trial)
+
+
+class _WithoutFailed:
+    def __init__(self, study: optuna.Study) -> None:
+        self._of = study
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._of, name)
+
+    def get_trials(self, *, deepcopy: bool) -> list[FrozenTrial]:
+        states = [state for state in TrialState if state is not TrialState.FAIL]
+        return self._of.get_trials(deepcopy=deepcopy, states=states)
+
+
 class Study:
     """The trials of one search, those of earlier processes included.
 
@@ -78,7 +97,7 @@ class Study:
             storage=self._storage,
             load_if_exists=True,
             direction="maximize",
-            pruner=SuccessiveHalvingPruner(min_resource=1, reduction_factor=_REDUCTION),
+            pruner=_Pruner(min_resource=1, reduction_factor=_REDUCTION),
         )
         if _LABEL not in self._study.user_attrs:
             # Experiments of a study that was deleted may still be there.

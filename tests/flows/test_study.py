@@ -75,6 +75,27 @@ def test_a_killed_trial_is_started_again_and_does_not_count(study: Open) -> None
     assert again.experiment != killed.experiment
 
 
+def test_a_killed_trial_is_no_rival_of_its_second_start(study: Open) -> None:
+    def given_up(name: str, *, kill: bool) -> list[bool]:
+        search, found = study(name), []
+        for reached in (0.5, 0.4, 0.3, 0.2, 0.9, 0.8, 0.7):
+            trial = search.ask()
+            if kill and reached == 0.9:
+                search.is_hopeless(trial, 1, reached)
+                search = study(name)
+                trial = search.ask()
+            found.append(search.is_hopeless(trial, 1, reached))
+            if found[-1]:
+                search.give_up(trial)
+            else:
+                search.end(trial, reached)
+        return found
+
+    whole = given_up("whole", kill=False)
+    assert whole == [False, True, True, True, False, False, True]
+    assert given_up("killed", kill=True) == whole
+
+
 def test_the_worst_are_given_up_early(study: Open) -> None:
     search = study()
     good = search.ask()
