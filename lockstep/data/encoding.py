@@ -6,8 +6,8 @@ Learning", arXiv:0902.2206). A numeric column becomes a piecewise-linear vector 
 2022, "On Embeddings for Numerical Features in Tabular Deep Learning", arXiv:2203.05556) and the code of its exact value
 where many rows share it: amounts that are mostly zero have spikes (usual sums, caps) that bins blur.
 
-A missing number has the vector of the column's median and a code of its own; one beyond the ends of the training rows
-has the vector of the nearer end.
+A missing number has the vector of the column's median and, where a training row lacked one, a code of its own; a number
+beyond the ends of the training rows has the vector of the nearer end.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ _MAX_VALUES = 10_000
 _MAX_NUMERIC_WIDTH = 4096
 _MIN_BINS = 4
 _MIN_BIN_ROWS = 64
-"""Rows that a quantile bin holds, at least: with fewer it learns their noise (chosen on validation rows of two small
-tables; 24 bins of 640 rows cost .02 average precision)."""
+"""Rows of a table to a quantile bin, where that leaves `_MIN_BINS`: a bin of fewer learns their noise (chosen on the
+validation rows of two small tables; 24 bins of 640 rows cost .02 average precision)."""
 
 
 class Features(NamedTuple):

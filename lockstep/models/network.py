@@ -25,10 +25,10 @@ class Network:
         Width of the input ``codes``; 0: the network has none.
     numeric_width
         Width of the input ``numeric``; 0: the network has none.
-    n_outputs
-        1: one logit, of the positive class; k > 2: a logit of each of k classes.
     hidden
         Units of each hidden layer.
+    n_outputs
+        1: one logit, of the positive class; k > 2: a logit of each of k classes.
     embedding_dim
         Width of a code's embedding.
     embedding_dropout, dropout
@@ -47,8 +47,8 @@ class Network:
     n_codes: int
     n_coded: int
     numeric_width: int
+    hidden: tuple[int, ...]
     n_outputs: int = 1
-    hidden: tuple[int, ...] = (384, 384)
     embedding_dim: int = 8
     embedding_dropout: float = 0.0
     dropout: float = 0.0

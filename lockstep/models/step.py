@@ -28,7 +28,7 @@ def _model_class() -> Any:
 
 
 def loss_of(model: Any, inputs: Any, targets: Any, weights: Any, logits: Any) -> Any:
-    """This replica's share of the loss of a batch: the mean over all replicas' rows of weighted cross-entropy.
+    """This replica's share of the loss of a batch: the mean over all replicas' rows of the members' cross-entropies.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def loss_of(model: Any, inputs: Any, targets: Any, weights: Any, logits: Any) ->
         of_members = tf.nn.sigmoid_cross_entropy_with_logits(targets, logits)[:, :, 0]
     else:
         of_members = tf.nn.softmax_cross_entropy_with_logits(targets, logits)
-    # Their sum, so that each has the gradient that it would have alone.
+    # Their sum, so that each has the gradient that it would have alone, before all are clipped together.
     each = tf.reduce_sum(of_members, axis=1)
     replicas = tf.distribute.get_replica_context()
     n_rows = replicas.all_reduce("SUM", tf.cast(tf.shape(targets)[0], tf.float32))
@@ -58,17 +58,18 @@ def loss_of(model: Any, inputs: Any, targets: Any, weights: Any, logits: Any) ->
 
 
 def train_step(model: Any, batch: Any) -> Any:
-    """Update `model` by one batch of inputs, targets and weights; return the loss over the rows of all replicas."""
+    """Update `model` by one batch of inputs, targets and weights; return its mean loss over members and all rows."""
     import tensorflow as tf
 
     inputs, targets, weights = batch
     with tf.GradientTape() as tape:
-        loss = loss_of(model, inputs, targets, weights, model(inputs, training=True))
+        logits = model(inputs, training=True)
+        loss = loss_of(model, inputs, targets, weights, logits)
         scaled = model.optimizer.scale_loss(loss)
     gradients = tape.gradient(scaled, model.trainable_weights)
     # The optimizer sums them over the replicas.
     model.optimizer.apply_gradients(zip(gradients, model.trainable_weights, strict=True))
-    return tf.distribute.get_replica_context().all_reduce("SUM", loss)
+    return tf.distribute.get_replica_context().all_reduce("SUM", loss) / logits.shape[1]
 
 
 def run_steps(model: Any, batches: Any, strategy: Any) -> list[float]:
