@@ -1,0 +1,63 @@
+"""Trains on one device, on two, and in a loop of its own; prints how far the weights lie apart. A program."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import lockstep.models  # noqa: F401 - sets Keras' backend before its import
+from lockstep.models.network import build_for_training
+from lockstep.models.step import run_steps
+from lockstep.models.training import as_tensors, batches_of, make_deterministic, train
+from tests.lockstep.models.test_models import DATA, NETWORK, SCHEDULE
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+# An odd number, so that the two get unequal batches.
+data = DATA.take(np.arange(599))
+network = replace(NETWORK, embedding_dropout=0.0, dropout=0.0)
+
+
+def trained(strategy: tf.distribute.Strategy) -> list[np.ndarray]:
+    result = train(network, SCHEDULE, data, DATA, lambda state: None, strategy=strategy)
+    return [weight.numpy() for weight in result.model.weights]
+
+
+def stepped(strategy: tf.distribute.Strategy, own_loop: bool) -> list[np.ndarray]:
+    make_deterministic(1)
+    with strategy.scope():
+        model = build_for_training(network, "float32", synchronized=strategy.num_replicas_in_sync > 1)
+        model.compile(keras.optimizers.SGD(0.1))
+    batches = batches_of(as_tensors(data), SCHEDULE, 1)
+    if own_loop:
+        losses = run_steps(model, batches, strategy)
+        assert len(losses) == len(batches)
+        assert np.isfinite(losses).all()
+    else:
+        model.fit(batches, verbose=0, shuffle=False)
+    return [weight.numpy() for weight in model.weights]
+
+
+def apart(left: list[np.ndarray], right: list[np.ndarray]) -> float:
+    return max(float(np.abs(a - b).max()) for a, b in zip(left, right, strict=True))
+
+
+one = tf.distribute.get_strategy()
+single = stepped(one, own_loop=False)
+print(
+    json.dumps(
+        {
+            "replicas": mirrored.num_replicas_in_sync,
+            "train on two": apart(trained(one), trained(mirrored)),
+            "fit on two": apart(single, stepped(mirrored, own_loop=False)),
+            "own loop": apart(single, stepped(one, own_loop=True)),
+            "own loop on two": apart(single, stepped(mirrored, own_loop=True)),
+            "moved": apart(single, stepped(one, own_loop=False)),
+        }
+    )
+)
