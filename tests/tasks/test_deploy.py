@@ -15,6 +15,7 @@ import yaml
 
 from lockstep.bundle.contents import MODEL
 from lockstep.bundle.registry import Registry
+from lockstep.data.encoding import ENCODER_SCHEMA
 from lockstep.errors import LockstepError, NotPromoted, ParameterError, SealDamaged
 from lockstep.sealing.vault import open_vault
 from tasks.deploy import DeployParams, main, run
@@ -156,7 +157,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("lockstep.key-id").write_text(keys["active"] + "\n")
     sealer = open_vault(PROJECT, Path("lockstep.key-id"))
     encoder, model = encoder_and_model()
-    sealer.write("models/encoder.sealed", encoder, role="encoder", schema="encoder/1")
+    sealer.write("models/encoder.sealed", encoder, role="encoder", schema=ENCODER_SCHEMA)
     sealer.write("models/shipped.sealed", model, role="model", schema="litert/1")
     _evaluated(_evaluation())
     Path("approvals.json").write_text("[]\n")
