@@ -36,6 +36,8 @@ def _surroundings(tmp_path_factory: pytest.TempPathFactory) -> Any:
     patch = pytest.MonkeyPatch()
     patch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     patch.setenv("LOCKSTEP_KEYRING", str(tmp_path_factory.mktemp("keys") / "keyring.json"))
+    # DVC's report of usage runs on after its command, in the project.
+    patch.setenv("DVC_NO_ANALYTICS", "1")
     for who in ("AUTHOR", "COMMITTER"):
         patch.setenv(f"GIT_{who}_NAME", "A Tester")
         patch.setenv(f"GIT_{who}_EMAIL", "tester@example.org")
