@@ -15,6 +15,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from lockstep.data.encoding import Encoder
 from lockstep.data.tables import raw_columns
 from lockstep.models import checkpoints, training
 from lockstep.models.checkpoints import Epoch
-from lockstep.models.network import build, inference
+from lockstep.models.network import build, build_for_training, inference
 from lockstep.models.scoring import network_inputs
 from lockstep.sealing.keyring import Keyring
 from lockstep.sealing.vault import Vault
@@ -73,9 +74,13 @@ def main() -> None:
         f"{len(labels):,} rows, {steps} steps an epoch, inputs {[a.shape[1] for a in arrays[0].values()]} wide"
     )
 
+    network = replace(
+        network_of(encoder, params), members=params.members if params.ensemble == "joint" else 1
+    )
+
     def model() -> Any:
         training.make_deterministic(schedule.seed)
-        made = build(network_of(encoder, params))
+        made = build_for_training(network, "float32", synchronized=False)
         optimizer = keras.optimizers.AdamW(
             1e-4, weight_decay=schedule.weight_decay, global_clipnorm=schedule.clip_norm
         )
@@ -84,9 +89,12 @@ def main() -> None:
 
     def plain() -> Any:
         """The same layers, trained as Keras does it."""
-        made = model()
-        bare = keras.Model(made.inputs, made.outputs)
-        bare.compile(made.optimizer, keras.losses.BinaryCrossentropy(from_logits=True))
+        training.make_deterministic(schedule.seed)
+        bare = build(network)
+        optimizer = keras.optimizers.AdamW(
+            1e-4, weight_decay=schedule.weight_decay, global_clipnorm=schedule.clip_norm
+        )
+        bare.compile(optimizer, keras.losses.BinaryCrossentropy(from_logits=True))
         return bare
 
     ours, bare, naive = model(), plain(), plain()

@@ -67,7 +67,7 @@ def train_step(model: Any, batch: Any) -> Any:
         loss = loss_of(model, inputs, targets, weights, logits)
         scaled = model.optimizer.scale_loss(loss)
     gradients = tape.gradient(scaled, model.trainable_weights)
-    # The optimizer sums them over the replicas.
+    # The optimizer clips those of each replica and sums them over the replicas.
     model.optimizer.apply_gradients(zip(gradients, model.trainable_weights, strict=True))
     return tf.distribute.get_replica_context().all_reduce("SUM", loss) / logits.shape[1]
 
