@@ -152,6 +152,14 @@ def names(root: Path) -> list[str]:
         return sorted(name for found in repo.experiments.ls().values() for name, _ in found)
 
 
+def forget(root: Path, name: str) -> None:
+    """Remove the experiment `name`, if there is one."""
+    with in_turn(root / EXPERIMENTS):
+        if name in names(root):
+            with dvc_errors(), Repo(str(root)) as repo:
+                repo.experiments.remove(exp_names=[name])
+
+
 def compare(root: Path, name: str) -> list[tuple[str, Any, Any]]:
     """Each metric in the workspace and in the experiment; None where one lacks it."""
     with dvc_errors(), Repo(str(root)) as repo:

@@ -82,13 +82,15 @@ class Study:
     identity
         Digest of all that trials have in common: only trials of the same identity are compared.
     present
-        The values that params.yaml has now: the first trial. None where they are not in the space.
+        The values that params.yaml has now: the first trial, which is never given up, for it is what the others are
+        to beat. None where they are not in the space.
     """
 
     def __init__(
         self, root: Path, params: SearchParams, identity: str, present: Mapping[str, Any] | None
     ) -> None:
         self._params = params
+        self._present = present
         self._asked: dict[int, optuna.Trial] = {}
         (root / PLACE).mkdir(parents=True, exist_ok=True)
         self._storage = RDBStorage(f"sqlite:///{root / PLACE / 'study.db'}")
@@ -142,7 +144,9 @@ class Study:
         """Note what a trial reached after an epoch, and say whether to give it up."""
         asked = self._asked[trial.number]
         asked.report(figure, epoch)
-        return bool(asked.should_prune())
+        # Asked of every trial: the pruner notes with it what the others are compared with.
+        hopeless = asked.should_prune()
+        return hopeless and asked.params != self._present
 
     def end(self, trial: Trial, figure: float) -> None:
         """Note what a trial reached in the end."""

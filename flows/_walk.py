@@ -21,6 +21,7 @@ from flows._parameters import require_good
 from flows._progress import reported
 from flows._remote import push_passed, remote_of
 from flows._runner import LocalRunner, Runner
+from flows._stopping import cancel_all
 from tasks._stage import explain
 
 
@@ -110,11 +111,9 @@ class _Walk:
                     self._states[stage.name] = state
                     if not state.is_completed():
                         failures.append(f"stage {stage.name} failed: {state.message}")
-        except asyncio.CancelledError:
-            for run in running:
-                run.cancel()
-            if running:
-                await asyncio.wait(running)
+        except BaseException:
+            # Whatever ends this: the next run must not begin beside them.
+            await cancel_all(running)
             raise
         return Failed(message=" ".join(failures)) if failures else Completed(message=self._summary())
 

@@ -29,6 +29,7 @@ from flows._dvc import Pipeline
 from flows._flow_run import alone
 from flows._progress import reported
 from flows._runner import LocalRunner
+from flows._stopping import cancel_all
 from flows._walk import bring_up_to_date
 from lockstep.errors import UsageError
 from lockstep.progress import Progress
@@ -110,8 +111,8 @@ class _Folds:
         runs = [asyncio.create_task(self._task_run(number)) for number in range(self._folds)]
         try:
             states = await asyncio.gather(*runs)
-        except asyncio.CancelledError:
-            await asyncio.wait(runs)
+        except BaseException:
+            await cancel_all(runs)
             raise
         finally:
             await self._runner.close()

@@ -24,11 +24,13 @@ from flows._children import Report
 from flows._command import StageCall
 from flows._display import Display, make_display
 from flows._dvc import Pipeline
+from flows._experiments import forget
 from flows._flow_run import alone
 from flows._parameters import PARAMS
 from flows._progress import reported
 from flows._runner import LocalRunner
 from flows._search_space import SearchParams, lookup, present, require_usable
+from flows._stopping import cancel_all
 from flows._study import PLACE, Study, Trial
 from flows._trial import STAGE, WORK
 from flows._walk import bring_up_to_date
@@ -143,11 +145,9 @@ class _Search:
                     running.add(asyncio.create_task(self._task_run(self._study.ask(), self._slots.pop())))
                 ended, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 failure = failure or self._failure([run.result() for run in ended])
-        except asyncio.CancelledError:
-            for run in running:
-                run.cancel()
-            if running:
-                await asyncio.wait(running)
+        except BaseException:
+            # Whatever ends this: the next run must not begin beside them.
+            await cancel_all(running)
             raise
         finally:
             await self._runner.close()
@@ -225,12 +225,14 @@ class _Search:
             try:
                 await going
             except asyncio.CancelledError:
+                current = asyncio.current_task()
+                if current and not hopeless:
+                    current.uncancel()
+                # It may have been done by the time that it was ended; the study does not count it.
+                await asyncio.to_thread(forget, self._root, trial.experiment)
                 if hopeless:
                     self._study.give_up(trial)
                     return self._ended(trial, f"given up after epoch {hopeless}", Completed, name="Pruned")
-                current = asyncio.current_task()
-                if current:
-                    current.uncancel()
                 return self._ended(trial, "stopped", Cancelled)
             except Exception as error:
                 message = explain(error)

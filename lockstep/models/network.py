@@ -89,7 +89,6 @@ def build_for_training(network: Network, precision: Precision, *, synchronized: 
         What the layers compute in; weights and logits are float32 (Micikevicius et al. 2018, arXiv:1710.03740).
     synchronized
         Whether batch normalisation sees the rows of all devices.
-
     """
     import keras
 

@@ -1,6 +1,7 @@
-"""One training step, shared by `fit` and by a loop of one's own: the same on one device, several, or several machines.
+"""One training step, shared by `fit` and by a loop of one's own, on one device, several, or several machines.
 
-Keras' `fit` fails under `MultiWorkerMirroredStrategy`; a loop over `strategy.run` with this step does not.
+Several end where one does as long as no gradient is clipped: Keras clips that of each device by itself. Its `fit` fails
+under `MultiWorkerMirroredStrategy`; a loop over `strategy.run` with this step does not.
 """
 
 from __future__ import annotations

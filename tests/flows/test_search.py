@@ -141,7 +141,6 @@ def task_states(server: str) -> dict[str, str]:
     return {run["name"]: run["state"]["name"] for run in wait_for(ended)}
 
 
-@pytest.mark.slow
 def test_a_search_and_its_best(root: Path, server: str) -> None:
     output, errors = search(root, "--jobs", "2")
     assert errors == ""
@@ -180,7 +179,6 @@ def test_a_search_and_its_best(root: Path, server: str) -> None:
     assert set(json.loads(dvc(root, "status", "--json"))) == {"deploy"}
 
 
-@pytest.mark.slow
 def test_a_kill_and_a_stop_lose_no_trial(
     root: Path, server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -114,6 +114,15 @@ def test_the_worst_are_given_up_early(study: Open) -> None:
     assert len(study().ended) == 4
 
 
+def test_what_the_workspace_has_is_never_given_up(study: Open) -> None:
+    search = study()
+    present, better = search.ask(), search.ask()
+    assert not search.is_hopeless(better, 1, 0.9)
+    assert not search.is_hopeless(present, 1, 0.1)
+    # It stands in the way of no other.
+    assert search.is_hopeless(search.ask(), 1, 0.05)
+
+
 def test_importance_tells_what_matters(study: Open) -> None:
     search = study()
     assert search.importance() == {}

@@ -82,6 +82,6 @@ def test_rows_that_are_not_finite_are_counted() -> None:
 def test_divergence_in_the_last_step_shows_on_validation() -> None:
     one_step = DATA.take(np.arange(32))
     schedule = replace(SCHEDULE, learning_rate=1e38, warmup_share=0.0)
-    words = r"after epoch \d: a logit of a validation row is not finite. First not finite: the output of layer '\w+'"
+    words = r"after epoch 1: a logit of a validation row is not finite. First not finite: the output of layer '\w+'"
     with pytest.raises(ModelError, match=words):
         train(NETWORK, schedule, one_step, DATA, lambda state: None)
