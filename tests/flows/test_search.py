@@ -179,6 +179,7 @@ def test_a_search_and_its_best(root: Path, server: str) -> None:
     assert set(json.loads(dvc(root, "status", "--json"))) == {"deploy"}
 
 
+@pytest.mark.faults
 def test_a_kill_and_a_stop_lose_no_trial(
     root: Path, server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
