@@ -10,9 +10,9 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 from prefect.artifacts import acreate_image_artifact, acreate_table_artifact
 
-from flows._charts import bars, chart, data_url
 from flows._search_space import Domain
 from flows._study import PLACE, Study
+from lockstep.charts import bars, chart, data_url
 from lockstep.files import write_atomic
 
 _SHOWN = 10

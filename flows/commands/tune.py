@@ -75,7 +75,7 @@ def batch_size(
 @tune.command("learning-rate")
 def learning_rate() -> None:
     """Train at an exponentially growing rate, draw the loss, and propose a tenth of where it is lowest."""
-    from flows._charts import chart
+    from lockstep.charts import chart
     from lockstep.files import write_atomic
     from lockstep.models.range_finder import range_test
     from lockstep.models.rehearsal import rehearse

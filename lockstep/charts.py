@@ -1,4 +1,4 @@
-"""Charts of counts and statistics as SVG pictures, for Prefect's UI and for a browser."""
+"""Charts of counts and statistics as SVG pictures, for Prefect's UI and a browser; equal figures, equal bytes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,15 @@ _TICKS = 6
 
 
 def chart(
-    title: str, x: str, y: str, *, line: Points = (), dots: Points = (), faint: Points = (), log: bool = False
+    title: str,
+    x: str,
+    y: str,
+    *,
+    line: Points = (),
+    dots: Points = (),
+    faint: Points = (),
+    guide: Points = (),
+    log: bool = False,
 ) -> str:
     """Draw points in a frame that holds them all.
 
@@ -25,10 +33,12 @@ def chart(
         Of the chart and of its axes.
     line, dots, faint
         Points joined by a line, and points apart, of which `faint` ones are hollow.
+    guide
+        Points joined by a dashed line, to compare with.
     log
         Whether the axis `x` is logarithmic.
     """
-    points = [(math.log10(px) if log else px, py) for px, py in (*line, *dots, *faint)]
+    points = [(math.log10(px) if log else px, py) for px, py in (*line, *dots, *faint, *guide)]
     left, right = _limits([px for px, _ in points])
     bottom, top = _limits([py for _, py in points])
 
@@ -39,7 +49,7 @@ def chart(
         return _TOP + (top - value) / (top - bottom) * _HEIGHT
 
     places = [(across(px), down(py)) for px, py in points]
-    joined, apart = places[: len(line)], places[len(line) :]
+    joined, apart = places[: len(line)], places[len(line) : len(places) - len(guide)]
     base = _TOP + _HEIGHT
     parts = [
         f'<path d="M{across(t):.1f} {_TOP}V{base}" stroke="#ddd"/>'
@@ -51,9 +61,13 @@ def chart(
         f'<text x="{_LEFT - 6}" y="{down(t) + 4:.1f}" text-anchor="end">{t:g}</text>'
         for t in _ticks(bottom, top)
     ]
-    if joined:
-        drawn = " ".join(f"{px:.1f},{py:.1f}" for px, py in joined)
-        parts.append(f'<polyline points="{drawn}" fill="none" stroke="#1f6feb" stroke-width="2"/>')
+    for ends, style in (
+        (places[len(places) - len(guide) :], 'stroke="#767676" stroke-dasharray="5 4"'),
+        (joined, 'stroke="#1f6feb" stroke-width="2"'),
+    ):
+        if ends:
+            drawn = " ".join(f"{px:.1f},{py:.1f}" for px, py in ends)
+            parts.append(f'<polyline points="{drawn}" fill="none" {style}/>')
     for i, (px, py) in enumerate(apart):
         fill = "#1f6feb" if i < len(dots) else "none"
         parts.append(f'<circle cx="{px:.1f}" cy="{py:.1f}" r="3.5" fill="{fill}" stroke="#1f6feb"/>')
@@ -61,7 +75,7 @@ def chart(
         f'<text x="{_LEFT + _WIDTH / 2}" y="{base + 34}" text-anchor="middle">{escape(x)}</text>',
         f'<text transform="translate(14 {_TOP + _HEIGHT / 2}) rotate(-90)" text-anchor="middle">{escape(y)}</text>',
     ]
-    return _picture(title, _LEFT + _WIDTH + 20, base + 44, parts)
+    return picture(title, _LEFT + _WIDTH + 20, base + 44, parts)
 
 
 def bars(title: str, shares: Mapping[str, float]) -> str:
@@ -75,7 +89,7 @@ def bars(title: str, shares: Mapping[str, float]) -> str:
             f'<rect x="{left}" y="{y + 3}" width="{max(share, 0.002) * 300:.1f}" height="{_BAR - 7}" fill="#1f6feb"/>'
             f'<text x="{left + share * 300 + 6:.1f}" y="{y + 14}">{share:.2f}</text>'
         )
-    return _picture(title, left + 350, _TOP + len(shares) * _BAR + 12, parts)
+    return picture(title, left + 350, _TOP + len(shares) * _BAR + 12, parts)
 
 
 def data_url(picture: str) -> str:
@@ -83,9 +97,11 @@ def data_url(picture: str) -> str:
     return f"data:image/svg+xml;base64,{base64.b64encode(picture.encode()).decode()}"
 
 
-def _picture(title: str, width: int, height: int, parts: Sequence[str]) -> str:
+def picture(title: str, width: int, height: int, parts: Sequence[str]) -> str:
+    """Put `parts`, SVG elements, below a title; `width` and `height` in pixels."""
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(title)}" '
+        f'viewBox="0 0 {width} {height}" width="{width}" height="{height}" font-family="sans-serif" '
         f'font-size="11" fill="#222"><rect width="{width}" height="{height}" fill="#fff"/>'
         f'<text x="{width / 2}" y="20" text-anchor="middle" font-size="13">{escape(title)}</text>'
         f"{''.join(parts)}</svg>"

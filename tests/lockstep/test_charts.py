@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
-from flows._charts import bars, chart
+from lockstep.charts import bars, chart
 
 SVG = "{http://www.w3.org/2000/svg}"
 
