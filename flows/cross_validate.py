@@ -7,8 +7,6 @@ of a figure (Bengio & Grandvalet 2004, "No Unbiased Estimator of the Variance of
 
 from __future__ import annotations
 
-import asyncio
-import os
 import statistics
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -16,29 +14,28 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-from prefect import Task, flow
+from prefect import flow
 from prefect.artifacts import acreate_table_artifact
-from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from prefect.states import Cancelled, Completed, Failed
+from prefect.states import Completed, Failed
 from pydantic import Field
 
+from flows._calls import Calls, inputs_of
 from flows._command import StageCall
-from flows._display import Display, make_display
-from flows._dvc import Pipeline
+from flows._display import make_display
 from flows._flow_run import alone
-from flows._progress import reported
-from flows._runner import LocalRunner
-from flows._stopping import cancel_all
 from flows._walk import bring_up_to_date
-from lockstep.errors import UsageError
-from lockstep.progress import Progress
-from tasks._stage import explain, read_report, write_report
+from tasks._stage import read_report, write_report
 
 REPORT = Path("reports/cross_validation.json")
 
 _SCRATCH = Path(".lockstep/cross_validation")
 _RESAMPLE, _TRAIN = "resample", "train"
+_INPUTS = {
+    "train": (_RESAMPLE, "--train"),
+    "validation": (_TRAIN, "--validation"),
+    "key-id": (_TRAIN, "--key-id"),
+}
 
 
 # `async`, for a synchronous flow joins its heartbeat thread at the end, which sleeps in steps of a second.
@@ -60,13 +57,12 @@ cross_validate.serialize_parameters = dict  # type: ignore[method-assign, assign
 
 
 async def _cross_validate(root: Path, folds: int, jobs: int) -> State[Any]:
-    before, arguments = _prepare(root)
+    before, arguments = inputs_of(root, (_RESAMPLE, _TRAIN), _INPUTS)
     if before:
         state, _ = await bring_up_to_date(root, before, jobs=jobs)
         if not state.is_completed():
             return state
-    with make_display(table=False) as display:
-        state, reports = await _Folds(root, arguments, display, folds, jobs).go()
+    state, reports = await _score(root, arguments, folds, jobs)
     if state.is_completed():
         report = _summary(reports)
         write_report(root / REPORT, report)
@@ -75,104 +71,40 @@ async def _cross_validate(root: Path, folds: int, jobs: int) -> State[Any]:
     return state
 
 
-def _prepare(root: Path) -> tuple[list[str], list[str]]:
-    """Names of the stages that make a fold's rows, and where these and the key's id lie, as arguments."""
-    pipeline = Pipeline(root, [_RESAMPLE, _TRAIN])
-    try:
-        found = {
-            "train": pipeline.argument(_RESAMPLE, "--train"),
-            "validation": pipeline.argument(_TRAIN, "--validation"),
-            "key-id": pipeline.argument(_TRAIN, "--key-id"),
-        }
-        missing = [name for name, path in found.items() if path is None]
-        if missing:
-            raise UsageError(
-                f"The stages {_RESAMPLE} and {_TRAIN} of dvc.yaml are not Lockstep's own: --{missing[0]} is missing."
-            )
-        before = [stage.name for stage in pipeline.plan if stage.name not in (_RESAMPLE, _TRAIN)]
-        return before, [word for name, path in found.items() for word in (f"--{name}", str(path))]
-    finally:
-        pipeline.close()
+def _report_of(root: Path, fold: str) -> Path:
+    return root / _SCRATCH / f"fold-{fold}.json"
 
 
-class _Folds:
-    """Trains and scores every fold, `jobs` of them at a time."""
+def _figures_of(root: Path, fold: str) -> str:
+    figures = read_report(_report_of(root, fold))["figures"]
+    return ", ".join(f"{metric} {value:.4f}" for metric, value in figures.items())
 
-    def __init__(self, root: Path, arguments: Sequence[str], display: Display, folds: int, jobs: int) -> None:
-        self._root = root
-        self._arguments = arguments
-        self._display = display
-        self._folds = folds
-        self._turn = asyncio.Semaphore(jobs)
-        self._runner = LocalRunner(display.output)
-        self._failure = ""
 
-    async def go(self) -> tuple[State[Any], list[dict[str, Any]]]:
-        runs = [asyncio.create_task(self._task_run(number)) for number in range(self._folds)]
-        try:
-            states = await asyncio.gather(*runs)
-        except BaseException:
-            await cancel_all(runs)
-            raise
-        finally:
-            await self._runner.close()
-        if self._failure:
-            return Failed(message=self._failure), []
-        if not all(state.is_completed() for state in states):
-            return Failed(message="A fold was stopped."), []
-        reports = [read_report(self._report(number)) for number in range(self._folds)]
-        return Completed(message=f"{self._folds} folds were trained and scored. Report: {REPORT}"), reports
-
-    def _report(self, number: int) -> Path:
-        return self._root / _SCRATCH / f"fold-{number + 1}.json"
-
-    async def _task_run(self, number: int) -> State[Any]:
-        async def body() -> State[Any]:
-            return await self._train(number)
-
-        run: Any = Task(
-            body,
-            name="fold",
-            task_run_name=lambda: f"fold {number + 1}",
-            persist_result=False,
-            cache_policy=NO_CACHE,
-        )
-        async with self._turn:
-            if self._failure:
-                return Cancelled(message="An earlier fold failed.")
-            state: State[Any] = await run(return_state=True)
-        return state
-
-    async def _train(self, number: int) -> State[Any]:
-        """The body of a task run: it returns its state, for Prefect logs the traceback of what is raised."""
-        name = f"fold {number + 1}"
-        argv = [*self._arguments, "--fold", str(number), "--folds", str(self._folds)]
-        argv += ["--report", str(self._report(number))]
-        self._display.start(name)
-        self._display.run(name)
-        async with reported(name) as to_prefect:
-
-            def report(step: Progress) -> None:
-                self._display.step(name, step)
-                to_prefect(step)
-
-            try:
-                call = StageCall("tasks._fold", argv, ())
-                await self._runner.call(call, str(self._root), os.environ, report, {})
-            except asyncio.CancelledError:
-                current = asyncio.current_task()
-                if current:
-                    current.uncancel()
-                self._display.end(name, "stopped")
-                return Cancelled(message="It was stopped.")
-            except Exception as error:
-                self._display.end(name, "failed")
-                self._failure = f"Fold {number + 1} failed: {explain(error)}"
-                return Failed(message=explain(error))
-        figures = read_report(self._report(number))["figures"]
-        what = ", ".join(f"{metric} {value:.4f}" for metric, value in figures.items())
-        self._display.end(name, what)
-        return Completed(message=what)
+async def _score(
+    root: Path, arguments: Sequence[str], folds: int, jobs: int
+) -> tuple[State[Any], list[dict[str, Any]]]:
+    """Train and score every fold, `jobs` of them at a time."""
+    calls = {}
+    for number in range(folds):
+        name = str(number + 1)
+        argv = [
+            *arguments,
+            "--fold",
+            str(number),
+            "--folds",
+            str(folds),
+            "--report",
+            str(_report_of(root, name)),
+        ]
+        calls[name] = StageCall("tasks._fold", argv, ())
+    with make_display(table=False) as display:
+        stopped, failures = await Calls(root, display, "fold", jobs, partial(_figures_of, root)).make(calls)
+    for name, why in failures.items():
+        return Failed(message=f"Fold {name} failed: {why}"), []
+    if stopped:
+        return Failed(message="A fold was stopped."), []
+    reports = [read_report(_report_of(root, name)) for name in calls]
+    return Completed(message=f"{folds} folds were trained and scored. Report: {REPORT}"), reports
 
 
 def _summary(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

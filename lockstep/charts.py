@@ -10,7 +10,7 @@ from html import escape
 Points = Sequence[tuple[float, float]]
 
 _WIDTH, _HEIGHT, _LEFT, _TOP = 480, 280, 70, 36
-_BAR = 22
+_BAR, _PANEL = 22, 170
 _TICKS = 6
 
 
@@ -90,6 +90,27 @@ def bars(title: str, shares: Mapping[str, float]) -> str:
             f'<text x="{left + share * 300 + 6:.1f}" y="{y + 14}">{share:.2f}</text>'
         )
     return picture(title, left + 350, _TOP + len(shares) * _BAR + 12, parts)
+
+
+def panels(title: str, figures: Mapping[str, Mapping[str, float]]) -> str:
+    """Draw side by side a panel for each figure, and in it a bar for each name; a panel's longest bar fills it."""
+    names = list(next(iter(figures.values())))
+    left = 24 + max(7 * len(name) for name in names)
+    parts = [
+        f'<text x="{left - 8}" y="{_TOP + (i + 1) * _BAR + 14}" text-anchor="end">{escape(name)}</text>'
+        for i, name in enumerate(names)
+    ]
+    for i, (figure, values) in enumerate(figures.items()):
+        x, longest = left + i * _PANEL, max(map(abs, values.values())) or 1.0
+        parts.append(f'<text x="{x}" y="{_TOP + 14}" font-weight="bold">{escape(figure)}</text>')
+        for j, value in enumerate(values.values(), 1):
+            y = _TOP + j * _BAR
+            width = max(abs(value) / longest, 0.005) * (_PANEL - 64)
+            parts.append(
+                f'<rect x="{x}" y="{y + 3}" width="{width:.1f}" height="{_BAR - 7}" fill="#1f6feb"/>'
+                f'<text x="{x + width + 5:.1f}" y="{y + 14}">{value:.3g}</text>'
+            )
+    return picture(title, left + len(figures) * _PANEL + 8, _TOP + (len(names) + 1) * _BAR + 12, parts)
 
 
 def data_url(picture: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from lockstep.data.columns import features
@@ -28,6 +29,8 @@ from tasks import resample, train
 from tasks._params import Params, key, load_params
 from tasks._stage import write_report
 
+Floats = npt.NDArray[np.float64]
+
 
 class FoldParams(Params):
     project: str = key("project")
@@ -37,7 +40,9 @@ class FoldParams(Params):
     seed: int = key("split.seed", ge=0)
 
 
-class _NoCheckpoint:
+class NoCheckpoint:
+    """Of a training that is done again from its beginning."""
+
     def load(self, member: int = 0) -> State | None:
         return None
 
@@ -85,7 +90,7 @@ def run(
     validation = np.zeros(len(rows), dtype=bool)
     validation[others] = hold_out(groups[others], labels[others], params.validation_share, params.seed)
     resampled = resample.run(rows.filter(pa.array(~scored & ~validation)), resampling)
-    trained = train.run(resampled.train, rows.filter(pa.array(validation)), training, _NoCheckpoint())
+    trained = train.run(resampled.train, rows.filter(pa.array(validation)), training, NoCheckpoint())
     probability = _score(trained, rows.filter(pa.array(scored)))
     return {
         "n_train": int(np.sum(~scored & ~validation)),
@@ -99,11 +104,16 @@ def run(
     }
 
 
-def _score(trained: train.Trained, rows: pa.Table) -> np.ndarray[Any, np.dtype[np.float64]]:
+def answers_of(trained: train.Trained, rows: pa.Table) -> Floats:
+    """Logits of n rows, shape (n, 1)."""
     encoder = Encoder.from_json(trained.encoder)
     _, model = saving.from_bytes(trained.network)
     raw = raw_columns(rows, [column.name for column in encoder.columns])
-    return probabilities(logits(inference(model), encoder.encode(raw)))[:, 0]
+    return logits(inference(model), encoder.encode(raw))
+
+
+def _score(trained: train.Trained, rows: pa.Table) -> Floats:
+    return probabilities(answers_of(trained, rows))[:, 0]
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -81,10 +81,14 @@ def test_every_deployment_is_made(deployed: dict[str, dict[str, Any]]) -> None:
     assert sorted(deployed) == sorted(declared)
     assert {name: one["entrypoint"] for name, one in deployed.items()} == dict.fromkeys(
         ("nightly", "nightly-docker", "nightly-kubernetes", "on-change"), "flows/lifecycle.py:lifecycle"
-    ) | {"search": "flows/search.py:search", "cross-validate": "flows/cross_validate.py:cross_validate"}
+    ) | {
+        "search": "flows/search.py:search",
+        "cross-validate": "flows/cross_validate.py:cross_validate",
+        "compare": "flows/compare.py:compare",
+    }
     for name, one in deployed.items():
         assert one["global_concurrency_limit"]["limit"] == 1
-        if name in ("search", "cross-validate"):
+        if name in ("search", "cross-validate", "compare"):
             assert not one["schedules"]
             continue
         [schedule] = one["schedules"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
-from lockstep.charts import bars, chart
+from lockstep.charts import bars, chart, panels
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -42,3 +42,11 @@ def test_a_bar_for_each_share() -> None:
     assert {"Shares", "train.dropout", "0.75", "a<b", "0.25"} <= set(texts(picture))
     _, *drawn = ElementTree.fromstring(picture).iter(f"{SVG}rect")
     assert [float(bar.get("width", "")) for bar in drawn] == [225.0, 75.0]
+
+
+def test_the_longest_bar_fills_its_panel() -> None:
+    picture = panels("Methods", {"f1": {"none": 0.5, "over": 0.25}, "seconds": {"none": 10.0, "over": 40.0}})
+    assert {"Methods", "f1", "seconds", "none", "over", "0.25", "40"} <= set(texts(picture))
+    _, *drawn = ElementTree.fromstring(picture).iter(f"{SVG}rect")
+    widths = [float(bar.get("width", "")) for bar in drawn]
+    assert widths[0] == widths[3] == 2 * widths[1] == 4 * widths[2]
