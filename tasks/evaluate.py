@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,8 @@ from lockstep.data.tables import SCHEMA, from_parquet, raw_columns, read_bytes, 
 from lockstep.errors import ParameterError
 from lockstep.evaluation.bootstrap import difference_intervals, ranking_intervals
 from lockstep.evaluation.gates import Direction, Gate, judge, no_evidence, verdict
-from lockstep.evaluation.metrics import choose_threshold, curves, metrics
+from lockstep.evaluation.metrics import curves, metrics
+from lockstep.evaluation.thresholds import ParityLimit, Purpose, choose_threshold
 from lockstep.fairness.groups import audit, differences, group_names
 from lockstep.sealing.vault import open_vault
 from tasks._params import Params, Section, key, load_params
@@ -56,8 +58,9 @@ class EvaluateParams(Params):
     positive: str = key("data.positive")
     sensitive: list[str] = key("data.sensitive")
     min_category_rows: int = key("data.min_category_rows", ge=1)
-    threshold_for: Literal["f1", "accuracy", "cost"] = key("evaluate.threshold_for")
+    threshold_for: Purpose = key("evaluate.threshold_for")
     false_negative_cost: float = key("evaluate.false_negative_cost", gt=0)
+    parity_reserve: float | None = key("evaluate.parity_reserve", ge=0, lt=1)
     bootstrap_samples: int = key("evaluate.bootstrap_samples", ge=100)
     min_group_rows: int = key("evaluate.min_group_rows", ge=1)
     min_group_positives: int = key("evaluate.min_group_positives", ge=1)
@@ -106,12 +109,7 @@ def run(
     _require_thresholds(params)
     labels = binary_labels(test, params.target, params.positive)
     probability = _score(scorer, test)
-    threshold = choose_threshold(
-        binary_labels(validation, params.target, params.positive),
-        _score(scorer, validation),
-        params.threshold_for,
-        params.false_negative_cost,
-    )
+    threshold, chosen = _threshold(scorer, validation, public, params)
     decisions = probability >= threshold
     figures = metrics(labels, probability, threshold)
     intervals = ranking_intervals(labels, probability, params.bootstrap_samples, params.seed)
@@ -132,6 +130,7 @@ def run(
         "gates": [gate.as_dict() for gate in gates],
         "metrics": figures,
         "intervals": intervals,
+        "threshold": chosen,
         "n_test": len(labels),
         "labels": _label_names(test, params),
         "unseen": _unseen(labels[unseen], probability[unseen], threshold),
@@ -140,6 +139,44 @@ def run(
     drawn = curves(labels, probability, _CURVE_POINTS)
     predictions = pa.table({"label": pa.array(labels.astype(np.int8)), "probability": pa.array(probability)})
     return Evaluation({**figures, "n_test": len(labels)}, report, predictions, drawn["roc"], drawn["pr"])
+
+
+def _threshold(
+    scorer: Scorer, validation: pa.Table, public: Mapping[str, Sequence[str]], params: EvaluateParams
+) -> tuple[float, dict[str, Any]]:
+    """The decision threshold, and how it came about."""
+    labels = binary_labels(validation, params.target, params.positive)
+    probability = _score(scorer, validation)
+    purpose = params.threshold_for, params.false_negative_cost
+    best = choose_threshold(labels, probability, *purpose)
+    limits = {} if params.parity_reserve is None else _parity_limits(validation, public, params)
+    threshold = choose_threshold(labels, probability, *purpose, list(limits.values()))
+    return threshold, {
+        "chosen_for": params.threshold_for,
+        "parity_limits": {name: limit.largest_difference for name, limit in limits.items()},
+        "validation": {
+            "without_limits": metrics(labels, probability, best),
+            "chosen": metrics(labels, probability, threshold),
+        },
+    }
+
+
+def _parity_limits(
+    validation: pa.Table, public: Mapping[str, Sequence[str]], params: EvaluateParams
+) -> dict[str, ParityLimit]:
+    """By sensitive feature: its groups that are large enough, and their gate less the reserve."""
+    require(validation, [columns.audit(s) for s in params.sensitive], "data.sensitive")
+    limits = {}
+    for sensitive in params.sensitive:
+        values = validation[columns.audit(sensitive)].to_pylist()
+        groups = group_names(values, public.get(sensitive, ()), params.min_category_rows)
+        rows = Counter(groups)
+        large = [name if rows[name] >= params.min_group_rows else None for name in groups]
+        gate = params.gates.demographic_parity_difference[sensitive]
+        limits[sensitive] = ParityLimit(
+            np.array(large, dtype=object), gate * (1.0 - (params.parity_reserve or 0.0))
+        )
+    return limits
 
 
 def _require_thresholds(params: EvaluateParams) -> None:

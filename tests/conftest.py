@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import absl.logging
 import hypothesis
 import pytest
 import yaml
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -25,8 +27,37 @@ hypothesis.settings.register_profile("default", max_examples=50, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """Return the directory `name` of this run of the tests, filled by `make` in the first worker that asks for it."""
+    root = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+    made, making = root / name, root / f"{name}.making"
+    with FileLock(root / f"{name}.lock"):
+        if not made.exists():
+            shutil.rmtree(making, ignore_errors=True)
+            making.mkdir()
+            make(making)
+            making.rename(made)
+    return made
+
+
+@pytest.fixture(scope="session")
+def first_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A keyring that every worker starts from, so that they read what one of them sealed."""
+
+    def make(directory: Path) -> None:
+        from lockstep.sealing.keyring import set_up_keys
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("LOCKSTEP_KEYRING", str(directory / "keyring.json"))
+            set_up_keys("tests", directory / "lockstep.key-id")
+
+    return made_once(tmp_path_factory, "first-key", make) / "keyring.json"
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _surroundings(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def _surroundings(tmp_path_factory: pytest.TempPathFactory, first_key: Path) -> Any:
     """Tests see the environment's own python first in PATH, and neither a person's keys nor a person's registry."""
     # A shell that starts the tests in the background has interrupts ignored, and every child would inherit that.
     if threading.current_thread() is threading.main_thread():
@@ -35,7 +66,9 @@ def _surroundings(tmp_path_factory: pytest.TempPathFactory) -> Any:
     absl.logging.get_absl_handler().python_handler.stream = sys.__stderr__
     patch = pytest.MonkeyPatch()
     patch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
-    patch.setenv("LOCKSTEP_KEYRING", str(tmp_path_factory.mktemp("keys") / "keyring.json"))
+    keyring = tmp_path_factory.mktemp("keys") / "keyring.json"
+    shutil.copy2(first_key, keyring)
+    patch.setenv("LOCKSTEP_KEYRING", str(keyring))
     # DVC's report of usage runs on after its command, in the project.
     patch.setenv("DVC_NO_ANALYTICS", "1")
     for who in ("AUTHOR", "COMMITTER"):
@@ -118,13 +151,16 @@ def outputs(stage: dict[str, Any]) -> list[str]:
 @pytest.fixture(scope="session")
 def small_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small copy of the default project after a run of every stage, each called as a plain function."""
-    import importlib
 
-    project = copy_project(tmp_path_factory.mktemp("small") / "project")
-    shrink(project)
-    set_up_keys(project)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(project)
-        for name, stage in stages(project).items():
-            importlib.import_module(f"tasks.{name}").main(arguments(stage))
-    return project
+    def make(directory: Path) -> None:
+        import importlib
+
+        project = copy_project(directory / "project")
+        shrink(project)
+        set_up_keys(project)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(project)
+            for name, stage in stages(project).items():
+                importlib.import_module(f"tasks.{name}").main(arguments(stage))
+
+    return made_once(tmp_path_factory, "small", make) / "project"

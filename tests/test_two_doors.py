@@ -130,6 +130,7 @@ def test_metrics_can_be_recomputed_from_the_sealed_predictions(doors: tuple[Path
     )
 
 
+@pytest.mark.slow
 def test_a_changed_parameter_reruns_what_depends_on_it(doors: tuple[Path, Path]) -> None:
     flow, _ = doors
     path = flow / "params.yaml"

@@ -1,8 +1,8 @@
-"""Figures of a binary classifier, and the threshold at which it decides."""
+"""Figures of a binary classifier."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -47,42 +47,6 @@ def metrics(labels: Labels, probability: Floats, threshold: float) -> dict[str, 
         "f1": float(f1_score(labels, decisions, zero_division=0.0)),
         "threshold": float(threshold),
     }
-
-
-def choose_threshold(
-    labels: Labels,
-    probability: Floats,
-    purpose: Literal["f1", "accuracy", "cost"],
-    false_negative_cost: float,
-) -> float:
-    """Threshold that serves `purpose` best on n rows.
-
-    Parameters
-    ----------
-    labels, probability
-        Of validation rows, shape (n,). Test rows would flatter.
-    purpose
-        Highest F1, highest accuracy, or lowest cost.
-    false_negative_cost
-        Cost of a missed positive in units of one false alarm; for ``cost``.
-    """
-    order = np.argsort(-probability, kind="stable")
-    ranked, hits = probability[order], labels[order]
-    # A threshold lies between different probabilities only: equal ones are decided alike.
-    chosen = np.concatenate(([0], np.flatnonzero(np.diff(ranked)) + 1, [len(ranked)]))
-    true_positives = np.concatenate(([0.0], np.cumsum(hits)))[chosen]
-    false_positives = chosen - true_positives
-    false_negatives = hits.sum() - true_positives
-    value = {
-        "f1": 2 * true_positives / (2 * true_positives + false_positives + false_negatives),
-        "accuracy": -(false_positives + false_negatives),
-        "cost": -(false_positives + false_negative_cost * false_negatives),
-    }[purpose]
-    best = chosen[int(np.argmax(value))]
-    # Nothing chosen: a threshold that no probability reaches.
-    lowest = ranked[best - 1] if best else 2 - ranked[0]
-    highest_below = ranked[best] if best < len(ranked) else 0.0
-    return float((lowest + highest_below) / 2)
 
 
 def curves(labels: Labels, probability: Floats, points: int) -> dict[str, list[dict[str, float]]]:

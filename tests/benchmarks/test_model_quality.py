@@ -77,6 +77,7 @@ def test_a_trial_that_overruns_is_stopped() -> None:
         work()
 
 
+@pytest.mark.slow
 def test_results_are_kept_and_reported(tmp_path: Path) -> None:
     names = ("hist_gradient_boosting", "logistic_regression")
     model_quality.run(["breast_cancer"], names, 0.02, "cpu", tmp_path)

@@ -182,8 +182,18 @@ class Page:
         before = self.runs()
         # A field that loses the focus may move the button away from under the click.
         self.browser.execute_script("document.activeElement.blur()")
-        self.click("//button[normalize-space()='Submit']")
-        [run] = wait_for(lambda: self.runs() - before)
+        button = "//button[normalize-space()='Submit']"
+        self.click(button)
+        for _ in range(6):
+            try:
+                [run] = wait_for(lambda: self.runs() - before, seconds=20)
+                break
+            except AssertionError:
+                # The form is still there: it validated the field that lost the focus, and the click was lost.
+                if self.find(button):
+                    self.click(button)
+        else:
+            raise AssertionError(f"nothing was submitted: {self.text()}")
         self.open(run)
         return run
 

@@ -187,7 +187,8 @@ def test_repro_leaves_no_canary(workspace: Workspace) -> None:
     assert workspace.leaks() == []
 
 
-@pytest.mark.parametrize("door", ["flow", pytest.param("repro", marks=pytest.mark.faults)])
+@pytest.mark.faults
+@pytest.mark.parametrize("door", ["flow", "repro"])
 def test_a_failed_expectation_leaves_no_canary(workspace: Workspace, door: str) -> None:
     path = workspace.project / "data" / "expectations.json"
     before = path.read_text()
@@ -206,7 +207,8 @@ def test_a_failed_expectation_leaves_no_canary(workspace: Workspace, door: str) 
     assert workspace.leaks() == []
 
 
-@pytest.mark.parametrize("door", ["flow", pytest.param("repro", marks=pytest.mark.faults)])
+@pytest.mark.faults
+@pytest.mark.parametrize("door", ["flow", "repro"])
 def test_an_exception_that_quotes_a_row_leaves_no_canary(workspace: Workspace, door: str) -> None:
     path = workspace.project / "tasks" / "split.py"
     before = path.read_text()

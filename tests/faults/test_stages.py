@@ -88,6 +88,7 @@ def split(project: Path, home: Path) -> Stage:
     return Stage("split", {"seed": 21}, project, home)
 
 
+@pytest.mark.faults
 def test_killed_at_each_rename(small_project: Path, tmp_path: Path) -> None:
     split(small_project, tmp_path).inject("rename", "signal=KILL")
 

@@ -154,7 +154,10 @@ def assert_same(ours: Path, theirs: Path) -> None:
     assert listing(ours, ".dvc", "cache") == listing(theirs, ".dvc", "cache")
 
 
-@pytest.mark.parametrize("files", [CHAIN, KITCHEN_SINK], ids=["chain", "kitchen sink"])
+@pytest.mark.parametrize(
+    "files",
+    [pytest.param(CHAIN, marks=pytest.mark.slow, id="chain"), pytest.param(KITCHEN_SINK, id="kitchen sink")],
+)
 def test_both_doors(files: dict[str, str], repository: Any, flow: Any) -> None:
     ours, theirs = repository("ours", **files), repository("theirs", **files)
 
@@ -216,7 +219,11 @@ def test_parallel_stages_run_side_by_side_and_leave_the_same(repository: Any, fl
 
 
 @pytest.mark.parametrize(
-    ("files", "first"), [(CHAIN, "curve"), (KITCHEN_SINK, "bottom")], ids=["chain", "kitchen sink"]
+    ("files", "first"),
+    [
+        pytest.param(CHAIN, "curve", marks=pytest.mark.slow, id="chain"),
+        pytest.param(KITCHEN_SINK, "bottom", id="kitchen sink"),
+    ],
 )
 def test_parallel_and_resumed_runs_leave_the_same(
     files: dict[str, str], first: str, repository: Any, flow: Any

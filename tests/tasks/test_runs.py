@@ -223,6 +223,7 @@ EVALUATE = evaluate.EvaluateParams(
     sensitive=["sex"],
     min_category_rows=5,
     threshold_for="f1",
+    parity_reserve=None,
     false_negative_cost=5.0,
     bootstrap_samples=100,
     min_group_rows=50,
@@ -271,6 +272,18 @@ def test_evaluate_gives_metrics_verdict_and_predictions() -> None:
     assert result.report["labels"] == ["no", "yes"]
     assert result.predictions.column_names == ["label", "probability"]
     assert {gate["gate"] for gate in result.report["gates"]} >= {"equalized_odds_difference:sex", "brier"}
+
+
+def test_the_threshold_keeps_to_the_parity_gates_on_validation() -> None:
+    gates = EVALUATE.gates.model_copy(update={"demographic_parity_difference": {"sex": 0.001}})
+    update = {"gates": gates, "min_group_rows": 10}
+    free, limited = judged(update), judged({**update, "parity_reserve": 0.5})
+    assert free.report["threshold"]["parity_limits"] == {}
+    assert limited.report["threshold"]["parity_limits"] == {"sex": 0.0005}
+    figures = limited.report["threshold"]["validation"]
+    assert figures["without_limits"] == free.report["threshold"]["validation"]["chosen"]
+    assert figures["chosen"]["f1"] < figures["without_limits"]["f1"]
+    assert limited.metrics["threshold"] != free.metrics["threshold"]
 
 
 def test_groups_too_small_are_no_evidence() -> None:

@@ -80,6 +80,7 @@ def check(project: Path, old: str, expected: dict[str, bytes]) -> None:
     ]
 
 
+@pytest.mark.faults
 def test_killed_before_the_decision_in_the_middle_and_before_the_last_step(project: Path) -> None:
     inject(
         project, "rename", "signal=KILL", ("journal.json", "project/data/shards/1.sealed", "project/dvc.lock")

@@ -9,7 +9,8 @@ from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 from lockstep import progress
 from lockstep.evaluation.bootstrap import _areas, difference_intervals, ranking_intervals
 from lockstep.evaluation.gates import judge, no_evidence, verdict
-from lockstep.evaluation.metrics import choose_threshold, curves, metrics
+from lockstep.evaluation.metrics import curves, metrics
+from lockstep.evaluation.thresholds import ParityLimit, choose_threshold
 from lockstep.progress import Progress
 
 RNG = np.random.default_rng(0)
@@ -68,6 +69,25 @@ def test_choosing_nobody_is_an_answer_too() -> None:
     for purpose in ("accuracy", "cost"):
         assert not (probability >= choose_threshold(labels, probability, purpose, 1.0)).any()
     assert choose_threshold(np.array([True, True]), np.array([0.3, 0.2]), "accuracy", 1.0) <= 0.2
+
+
+@pytest.mark.parametrize("largest", [0.0, 0.02, 0.05, 1.0])
+def test_under_a_parity_limit_no_other_allowed_threshold_serves_better(largest: float) -> None:
+    groups = np.where(np.arange(4000) % 5 == 0, "a", "b").astype(object)
+    groups[::7] = None
+    probability = np.where(groups == "a", PROBABILITY * 0.8, PROBABILITY)
+
+    def gap(threshold: float) -> float:
+        rates = [np.mean(probability[groups == name] >= threshold) for name in ("a", "b")]
+        return abs(rates[0] - rates[1])
+
+    chosen = choose_threshold(LABELS, probability, "f1", 1.0, [ParityLimit(groups, largest)])
+    assert gap(chosen) <= largest
+    allowed = [t for t in np.linspace(0.0, 1.01, 203) if gap(t) <= largest]
+    best = max(f1_score(LABELS, probability >= t) for t in allowed)
+    assert f1_score(LABELS, probability >= chosen) >= best - 1e-12
+    free = choose_threshold(LABELS, probability, "f1", 1.0)
+    assert (chosen == free) == (gap(free) <= largest)
 
 
 def test_curves_run_from_corner_to_corner() -> None:

@@ -36,6 +36,7 @@ def result(trained: Trained) -> tuple[object, ...]:
     return saving.to_bytes(NETWORK, trained.model), trained.curve, trained.best_epoch
 
 
+@pytest.mark.faults
 def test_training_killed_after_each_epoch_ends_in_the_same_bytes() -> None:
     hopeless = Data(DATA.features, np.random.default_rng(1).permutation(DATA.targets), DATA.weights)
     schedule = replace(SCHEDULE, epochs=9, patience=1)

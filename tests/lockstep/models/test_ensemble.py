@@ -113,7 +113,11 @@ def test_a_distilled_ensemble_is_one_network_that_answers_nearly_alike() -> None
 
 @pytest.mark.parametrize(
     "ensemble",
-    [Ensemble("bagging", 2), Ensemble("snapshot", 2), Ensemble("joint", 2, distilled=True)],
+    [
+        pytest.param(Ensemble("bagging", 2), marks=pytest.mark.faults),
+        Ensemble("snapshot", 2),
+        pytest.param(Ensemble("joint", 2, distilled=True), marks=pytest.mark.faults),
+    ],
 )
 def test_killed_in_a_later_member_it_ends_in_the_same_bytes(ensemble: Ensemble) -> None:
     seen: list[Epoch] = []
