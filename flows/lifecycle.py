@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +17,7 @@ from flows._artifacts import publish_comparison
 from flows._experiments import compare, experiment
 from flows._flow_run import alone
 from flows._walk import bring_up_to_date
+from lockstep.errors import LockstepError
 
 
 # `async`, for a synchronous flow joins its heartbeat thread at the end, which sleeps in steps of a second.
@@ -62,9 +64,16 @@ async def _run(
     if name:
         return Failed(message="A name is for an experiment: set a parameter too, such as train.epochs=5.")
     # Some stages alone come to no verdict.
-    state, _ = await bring_up_to_date(
+    state, changed = await bring_up_to_date(
         root, stages, force=force, jobs=jobs, allow_missing=allow_missing, push=not stages
     )
+    # Most of all where `deploy` refused: the card says why.
+    if state.is_completed() or "evaluate" in changed:
+        from flows._card import write_card
+
+        # Nothing was evaluated yet, or the disk is full: the stages are recorded all the same.
+        with suppress(LockstepError, OSError):
+            write_card(root)
     return state
 
 

@@ -27,11 +27,15 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{self.prog}: {message}. The command stands in dvc.yaml.")
 
 
-def arguments(name: str, argv: Sequence[str] | None, *paths: str) -> argparse.Namespace:
-    """Parse the paths that dvc.yaml hands to the stage `name`: an option each, all required."""
+def arguments(
+    name: str, argv: Sequence[str] | None, *paths: str, several: Sequence[str] = ()
+) -> argparse.Namespace:
+    """Parse the paths that dvc.yaml hands to the stage `name`: an option each, all required, `several` a list."""
     parser = _Parser(prog=f"tasks.{name}")
     for path in paths:
         parser.add_argument(f"--{path}", required=True, type=Path)
+    for path in several:
+        parser.add_argument(f"--{path}", required=True, type=Path, nargs="+")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     return parser.parse_args(argv)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,16 +17,19 @@ from lockstep.bundle.scorer import MODEL_SCHEMA
 from lockstep.bundle.verify import check_in_fresh_process, sample_rows
 from lockstep.data.encoding import ENCODER_SCHEMA, Encoder
 from lockstep.errors import LockstepError, NotPromoted
+from lockstep.evaluation.card.page import render
 from lockstep.sealing.vault import open_vault
-from tasks._params import Params, key, load_params
-from tasks._stage import MEASURED, arguments, command, measured, read_report, write_report
+from tasks._card import CardParams, document, git_revision, lineage
+from tasks._params import key, load_params
+from tasks._stage import MEASURED, arguments, command, measured, read_report, to_json, write_report
+
+_LOCK = Path("dvc.lock")
+"""For the card in the bundle alone: no output depends on it."""
 
 
-class DeployParams(Params):
+class DeployParams(CardParams):
     section = "deploy"
 
-    project: str = key("project")
-    target: str = key("data.target")
     positive: str = key("data.positive")
     name: str = key("deploy.name", pattern=NAME)
 
@@ -139,8 +141,9 @@ def _describe(gate: Mapping[str, Any]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = arguments(
-        "deploy", argv, "encoder", "model", "evaluation", "approvals", "key-id", "registry", "report"
-    )
+        "deploy", argv, "encoder", "model", "evaluation", "approvals", "key-id", "registry", "report",
+        several=["reports"],
+    )  # fmt: skip
     params = load_params(DeployParams, args.params)
     with measured("deploy"):
         vault = open_vault(params.project, args.key_id)
@@ -149,7 +152,22 @@ def main(argv: Sequence[str] | None = None) -> None:
         candidate = content_digest(vault, encoder, model)
         evaluation, approvals = read_report(args.evaluation), _read_approvals(args.approvals)
         deployment = run(encoder, model, candidate, evaluation, approvals, params)
-        bundle = replace(deployment.bundle, manifest=_with_surroundings(deployment.bundle.manifest))
+        reports = {str(path): _read_bytes(path) for path in (*args.reports, args.evaluation)}
+        card = document(
+            {**reports, str(args.report): to_json(deployment.report)},
+            params,
+            _measured_before(),
+            lineage(
+                _LOCK.read_bytes() if _LOCK.is_file() else None,
+                args.key_id.read_text().strip(),
+                git_revision(),
+            ),
+        )
+        bundle = replace(
+            deployment.bundle,
+            manifest=_with_surroundings(deployment.bundle.manifest),
+            documents={"model_card.html": render(card), "model_card.json": to_json(card)},
+        )
         scorer = bundle.scorer()
         expected = scorer.probability(sample_rows(scorer.encoder))
         registry = Registry(registry_root(args.registry), params.name)
@@ -172,32 +190,30 @@ def _read_approvals(path: Path) -> list[Any]:
     return approvals
 
 
-def _with_surroundings(manifest: Manifest) -> Manifest:
-    """Add what a clock, git or the host tells, and no output may hold; null where it is unknown."""
-    figures = {
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise LockstepError(f"{path} does not exist. Run the stages before this one: `dvc repro`.") from None
+
+
+def _measured_before() -> dict[str, Any]:
+    """What a clock or the host gave, by stage."""
+    return {
         path.stem: json.loads(path.read_bytes())
         for path in sorted(MEASURED.glob("*.json"))
         if path.stem != "deploy"
     }
+
+
+def _with_surroundings(manifest: Manifest) -> Manifest:
+    """Add what a clock, git or the host tells, and no output may hold; null where it is unknown."""
     return replace(
         manifest,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        git_revision=_git_revision(),
-        measured=figures or None,
+        git_revision=git_revision(),
+        measured=_measured_before() or None,
     )
-
-
-def _git_revision() -> str | None:
-    try:
-        answer = subprocess.run(
-            ["git", "rev-parse", "--verify", "HEAD"],  # noqa: S607 - the person's own git
-            capture_output=True,
-            check=True,
-            text=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return answer.stdout.strip()
 
 
 if __name__ == "__main__":

@@ -132,6 +132,7 @@ def run(
         "features": names,
         "n_train": len(data.targets),
         "n_validation": len(labels),
+        "network": trained.network.as_dict(),
         "parameters": int(trained.model.count_params()),
         "epochs": len(trained.curve),
         "best_epoch": trained.best_epoch,

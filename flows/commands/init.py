@@ -104,6 +104,8 @@ def _params(params: Any, roles: Any, project: str, name: str) -> bytes:
     evaluate["gates"] = CommentedMap(default_gates(roles.n_rows, roles.n_positive, roles.sensitive))
     evaluate.yaml_set_comment_before_after_key("gates", before=_GATES_COMMENT, indent=2)
     params["deploy"]["name"] = name
+    for said in params["card"]:
+        params["card"][said] = None
     return dump(params)
 
 

@@ -51,7 +51,7 @@ def results() -> None:
     console.print(f"Verdict: {evaluation['verdict']}")
     _print_bundle(console)
     console.print(
-        "Look further:  reports/  `dvc plots show`  `dvc dag`  `dvc metrics show`\n"
+        "Look further:  `lockstep report`  reports/  `dvc plots show`  `dvc dag`  `dvc metrics show`\n"
         "Next:          . .venv/bin/activate\n"
         "               lockstep up       the Prefect UI, and a nightly run\n"
         "               lockstep serve    scores over HTTP\n"

@@ -57,6 +57,11 @@ def run(
     )
     if overrides:
         _print_experiment(root, name)
+        return
+    from flows._card import PAGE
+
+    if (root / PAGE).is_file():
+        print(f"Model card: {PAGE}    `lockstep report` opens it")
 
 
 def _print_experiment(root: Path, name: str) -> None:

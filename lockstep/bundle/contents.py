@@ -34,11 +34,14 @@ class Bundle:
         `Encoder.to_json`.
     model
         LiteRT flatbuffer.
+    documents
+        What lies beside them in clear, by name, such as the model card; it is written, and not read back.
     """
 
     manifest: Manifest
     encoder: bytes = field(repr=False)
     model: bytes = field(repr=False)
+    documents: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
     def scorer(self) -> Scorer:
         """A scorer of its own; raises ModelError where encoder and model do not fit."""
@@ -53,6 +56,9 @@ def write_bundle(directory: Path, bundle: Bundle, vault: Vault) -> None:
         sealed = vault.seal(plaintext, role=role, schema=schema, random_salt=True)
         write_atomic(directory / name, sealed)
         files[name] = hashlib.sha256(sealed).hexdigest()
+    for name, content in bundle.documents.items():
+        write_atomic(directory / name, content)
+        files[name] = hashlib.sha256(content).hexdigest()
     write_atomic(directory / MANIFEST, replace(bundle.manifest, files=files).to_json())
 
 

@@ -44,7 +44,7 @@ class Manifest:
     version
         Number in the registry, as text; empty before it has one.
     files
-        SHA-256 in hexadecimal of each sealed file, by name.
+        SHA-256 in hexadecimal of each file of the bundle, by name.
     created
         UTC time in ISO 8601.
     git_revision, measured

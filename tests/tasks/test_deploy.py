@@ -22,7 +22,16 @@ from tasks.deploy import DeployParams, main, run
 from tests.conftest import ROOT
 from tests.lockstep.bundle.candidate import POSITIVE, PROJECT, STATES, bundle, encoder_and_model, vault
 
-PARAMS = DeployParams(project=PROJECT, target="income", positive=POSITIVE, name="income")
+PARAMS = DeployParams(
+    project=PROJECT,
+    target="income",
+    positive=POSITIVE,
+    name="income",
+    intended_use=None,
+    out_of_scope=None,
+    owner=None,
+    contact=None,
+)
 GATES = [
     {
         "gate": "roc_auc",
@@ -41,6 +50,13 @@ GATES = [
         "direction": "at most",
         "n_rows": 1200,
     },
+]
+
+
+REPORTS = [
+    dep
+    for dep in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["deploy"]["deps"]
+    if dep.startswith("reports/")
 ]
 
 
@@ -150,6 +166,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     document = {
         "project": PROJECT,
         "data": {"target": "income", "positive": POSITIVE},
+        "card": {"intended_use": None, "out_of_scope": None, "owner": "A <Team>", "contact": None},
         "deploy": {"name": "income"},
     }
     Path("params.yaml").write_text(yaml.safe_dump(document))
@@ -159,14 +176,16 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     encoder, model = encoder_and_model()
     sealer.write("models/encoder.sealed", encoder, role="encoder", schema=ENCODER_SCHEMA)
     sealer.write("models/shipped.sealed", model, role="model", schema="litert/1")
+    Path("reports").mkdir()
+    for path in REPORTS:
+        Path(path).write_text("epoch\n1\n" if path.endswith(".tsv") else "{}\n")
     _evaluated(_evaluation())
     Path("approvals.json").write_text("[]\n")
     return tmp_path
 
 
 def _evaluated(evaluation: dict[str, Any]) -> None:
-    Path("reports").mkdir(exist_ok=True)
-    Path("reports/evaluation.json").write_text(json.dumps(evaluation))
+    Path("reports/evaluation.json").write_text(json.dumps(evaluation) + "\n")
 
 
 def _arguments() -> list[str]:
@@ -190,6 +209,12 @@ def test_it_deploys(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert deployed.manifest.created
     assert deployed.manifest.git_revision is None
     assert json.loads(Path("reports/deploy.json").read_bytes())["candidate"] == deployed.manifest.candidate
+    card = Path("registry/income/1/model_card.html").read_text()
+    assert "equalized odds difference, sex" in card
+    assert "A &lt;Team&gt;" in card
+    assert json.loads(Path("registry/income/1/model_card.json").read_bytes())["measured"] == {
+        "train": {"seconds": 9.5}
+    }
     stored = b"".join(_tree(project).values())
     assert not any(state.encode() in stored for state in STATES)
 
@@ -254,6 +279,8 @@ def _truncate_model() -> None:
         (_truncate_model, SealDamaged, "models/shipped.sealed"),
         (lambda: Path("models/encoder.sealed").unlink(), LockstepError, "models/encoder.sealed"),
         (lambda: Path("reports/evaluation.json").unlink(), LockstepError, "reports/evaluation.json"),
+        (lambda: Path("reports/split.json").unlink(), LockstepError, "reports/split.json does not exist"),
+        (lambda: Path("reports/training.tsv").write_text("epoch\n1"), LockstepError, "reports/training.tsv"),
         (lambda: Path("approvals.json").unlink(), LockstepError, "approvals.json does not exist"),
         (lambda: Path("approvals.json").write_text("["), LockstepError, "approvals.json is no JSON"),
         (lambda: Path("approvals.json").write_text("{}"), LockstepError, "approvals.json must hold a list"),

@@ -1,0 +1,114 @@
+"""The model card of the workspace, and of another run that Git holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flows._worktree import git
+from lockstep.errors import UsageError
+from lockstep.evaluation.card.comparison import render_comparison
+from lockstep.evaluation.card.page import render
+from lockstep.files import write_atomic
+from tasks._card import CardParams, document, git_revision, lineage
+from tasks._params import load_params
+from tasks._stage import MEASURED, to_json
+
+REPORTS = Path("reports")
+PAGE = REPORTS / "model_card.html"
+COMPARISON = Path(".lockstep/report/comparison.html")
+_DOCUMENT = REPORTS / "model_card.json"
+_WORKSPACE = "workspace"
+
+
+def write_card(root: Path) -> Path:
+    """Write the card of the workspace `root`, as a page and as JSON; return the page's path.
+
+    Raises
+    ------
+    UsageError
+        Nothing was evaluated yet.
+    LockstepError
+        A report or params.yaml cannot be read.
+    """
+    card = _of_workspace(root)
+    write_atomic(root / _DOCUMENT, to_json(card))
+    write_atomic(root / PAGE, render(card))
+    return root / PAGE
+
+
+def write_comparison(root: Path, other: str) -> Path:
+    """Write the workspace beside `other`, an experiment's name or a Git revision; return the page's path.
+
+    Raises
+    ------
+    UsageError
+        There is no such run, or it was not evaluated.
+    LockstepError
+        A report or params.yaml cannot be read.
+    """
+    page = render_comparison((_of_workspace(root), _of_revision(root, other)), (_WORKSPACE, other))
+    write_atomic(root / COMPARISON, page)
+    return root / COMPARISON
+
+
+def _of_workspace(root: Path) -> dict[str, Any]:
+    paths = [path for suffix in ("*.json", "*.tsv") for path in (root / REPORTS).glob(suffix)]
+    reports = {str(path.relative_to(root)): path.read_bytes() for path in paths if path != root / _DOCUMENT}
+    _require_evaluation(reports, "The workspace has", "Run `lockstep run` first.")
+    measured = {path.stem: json.loads(path.read_bytes()) for path in sorted((root / MEASURED).glob("*.json"))}
+    lock, key_id = root / "dvc.lock", root / "lockstep.key-id"
+    return document(
+        reports,
+        load_params(CardParams, root / "params.yaml"),
+        measured,
+        lineage(
+            lock.read_bytes() if lock.is_file() else None,
+            key_id.read_text().strip() if key_id.is_file() else None,
+            git_revision(root),
+        ),
+    )
+
+
+def _of_revision(root: Path, name: str) -> dict[str, Any]:
+    revision = _resolve(root, name)
+    found = git(root, "ls-tree", "-r", "--name-only", "-z", revision).split("\0")
+    held = {path: Path(path) for path in found if path}
+    reports = {
+        path: git(root, "show", f"{revision}:./{path}").encode()
+        for path, place in held.items()
+        if place.parent == REPORTS and place.suffix in (".json", ".tsv")
+    }
+    _require_evaluation(reports, f"{name!r} has", "Commit reports/ with the runs that you want to compare.")
+    lock, key_id = (
+        git(root, "show", f"{revision}:./{path}") if path in held else None
+        for path in ("dvc.lock", "lockstep.key-id")
+    )
+    return document(
+        reports,
+        load_params(CardParams, root / "params.yaml"),
+        {},
+        lineage(lock.encode() if lock else None, key_id.strip() if key_id else None, revision),
+    )
+
+
+def _resolve(root: Path, name: str) -> str:
+    """Commit of an experiment, or of a Git revision."""
+    # So DVC names them: by the commit that they start from, cut in two.
+    named = f"refs/exps/*/*/{name}"
+    experiments = git(root, "for-each-ref", "--sort=-creatordate", "--format=%(objectname)", named).split()
+    if experiments:
+        return experiments[0]
+    try:
+        return git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}").strip()
+    except UsageError:
+        raise UsageError(
+            f"{name!r} is neither an experiment nor a Git revision. `dvc exp show` lists the experiments."
+        ) from None
+
+
+def _require_evaluation(reports: Mapping[str, bytes], who: str, remedy: str) -> None:
+    if str(REPORTS / "evaluation.json") not in reports:
+        raise UsageError(f"{who} no {REPORTS / 'evaluation.json'}. {remedy}")

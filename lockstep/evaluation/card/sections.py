@@ -1,0 +1,281 @@
+"""The sections of the card, in their order: each gives its blocks of a document, none where it has nothing to say.
+
+A report that no section names gets one of its own, and so does a part of the evaluation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from lockstep.charts import bars, chart
+from lockstep.evaluation.card.architecture import architecture
+from lockstep.evaluation.card.blocks import (
+    Block,
+    Document,
+    Picture,
+    Section,
+    Table,
+    facts,
+    of_any,
+    table_of,
+    title,
+    words,
+)
+from lockstep.evaluation.card.compliance import checklist
+
+_Make = Callable[[Document], Iterable[Block]]
+
+_SHOWN_REPORTS = {
+    "validate", "split", "debias", "resample", "train", "training", "compress", "evaluation", "metrics", "roc", "pr",
+    "deploy",
+}  # fmt: skip
+_SHOWN_PARTS = {
+    "candidate", "verdict", "gates", "metrics", "intervals", "n_test", "labels", "unseen", "fairness",
+}  # fmt: skip
+_MOST_ASSOCIATED = 10
+
+
+def sections(document: Document) -> list[Section]:
+    """Every section that has something to say."""
+    made = []
+    for name, make in _SECTIONS:
+        if name is _REST:
+            made += _rest(document)
+        elif blocks := list(make(document)):
+            made.append(Section(name, blocks))
+    return made
+
+
+def report(document: Document, name: str) -> Any:
+    """A stage's report; an empty one where it is not here."""
+    return document["reports"].get(name) or {}
+
+
+def _gates(document: Document) -> Iterator[Block]:
+    evaluation = report(document, "evaluation")
+    if not evaluation:
+        yield "Nothing was evaluated yet."
+        return
+    yield gates_table(evaluation["gates"])
+    overrides = report(document, "deploy").get("override") or ()
+    if overrides:
+        yield table_of("Approved in spite of its verdict", "gate", overrides)
+
+
+def gates_table(gates: Sequence[Mapping[str, Any]]) -> Table:
+    """Each gate with its verdict, figure, interval, threshold and rows."""
+    rows = [
+        (
+            words(gate["gate"]),
+            gate["verdict"],
+            gate["figure"],
+            gate["interval"],
+            f"{gate.get('direction', 'threshold')} {gate['threshold']}",
+            gate["n_rows"],
+            ", ".join(gate.get("left_out", ())),
+        )
+        for gate in gates
+    ]
+    columns = (
+        "gate",
+        "verdict",
+        "figure",
+        "95 % interval",
+        "threshold",
+        "rows",
+        "groups left out as too small",
+    )
+    return Table("Gates of the model that ships, on the test rows", columns, rows)
+
+
+def _use(document: Document) -> Iterator[Block]:
+    yield facts("Said by its owner in params.yaml", document["card"])
+
+
+def _data(document: Document) -> Iterator[Block]:
+    validate = report(document, "validate")
+    if validate:
+        yield facts("Source table", {key: value for key, value in validate.items() if key != "results"})
+    split = report(document, "split")
+    parts = {name: part for name, part in split.items() if isinstance(part, dict) and "n_rows" in part}
+    if parts:
+        yield table_of("Rows by part", "part", [{"part": name, **part} for name, part in parts.items()])
+    for name, part in split.items():
+        if name not in parts:
+            yield from of_any(name, part)
+    debias = report(document, "debias")
+    if associations := debias.get("associations"):
+        most = sorted(associations.items(), key=lambda item: -max(item[1].values(), default=0.0))
+        yield table_of(
+            "Columns most associated with a sensitive feature (Cramér's V, training rows)",
+            "column",
+            [{"column": name, **found} for name, found in most[:_MOST_ASSOCIATED]],
+        )
+    yield from of_any(
+        "Debiasing", {key: part for key, part in debias.items() if key not in ("associations", "features")}
+    )
+    yield from of_any("Resampling", report(document, "resample"))
+
+
+def _model(document: Document) -> Iterator[Block]:
+    train = report(document, "train")
+    if not train:
+        return
+    if "network" in train:
+        drawn = architecture(
+            train["network"], len(train["features"]), report(document, "compress").get("shipped")
+        )
+        yield Picture(
+            drawn, "Layers of the network; what is dropped in training passes everything when it scores."
+        )
+    yield from of_any(
+        "Training", {key: part for key, part in train.items() if key not in ("features", "network")}
+    )
+    yield facts("Columns", {"features": train["features"]})
+
+
+def _metrics(document: Document) -> Iterator[Block]:
+    evaluation = report(document, "evaluation")
+    if not evaluation:
+        return
+    intervals, unseen = evaluation.get("intervals", {}), (evaluation.get("unseen") or {}).get("metrics") or {}
+    plain = {key: value for key, value in evaluation["metrics"].items() if not isinstance(value, dict | list)}
+    rows = [
+        (words(name), value, intervals.get(name, ""), unseen.get(name, "")) for name, value in plain.items()
+    ]
+    n_unseen = (evaluation.get("unseen") or {}).get("n_test", 0)
+    columns = ("metric", f"{evaluation['n_test']:,} test rows", "95 % interval", f"{n_unseen:,} unseen rows")
+    yield Table("Figures of the model that ships", columns, rows)
+    for name, value in evaluation["metrics"].items():
+        if name not in plain:
+            yield from of_any(name, value)
+    yield "Unseen rows are test rows whose features no training or validation row shares."
+
+
+def _curves(document: Document) -> Iterator[Block]:
+    for name, what, x, y, guide in (
+        ("roc", "ROC curve", "false_positive_rate", "true_positive_rate", [(0.0, 0.0), (1.0, 1.0)]),
+        ("pr", "Precision-recall curve", "recall", "precision", []),
+    ):
+        points = report(document, name)
+        if points and x in points[0]:
+            line = [(point[x], point[y]) for point in points]
+            yield Picture(chart(what, words(x), words(y), line=line, guide=guide), f"{what} on the test rows")
+        elif points:
+            yield from of_any(what, points)
+
+
+def _fairness(document: Document) -> Iterator[Block]:
+    for feature, audited in report(document, "evaluation").get("fairness", {}).items():
+        groups = audited.get("groups", {})
+        yield table_of(
+            f"Groups of {feature}", "group", [{"group": name, **rates} for name, rates in groups.items()]
+        )
+        selected = {
+            name: rates["selection_rate"] for name, rates in groups.items() if "selection_rate" in rates
+        }
+        if selected:
+            heading = f"Selection rate by {words(feature)}"
+            yield Picture(bars(heading, selected), f"{heading}: share of test rows with a positive decision")
+        yield from of_any(f"{feature}: differences", {k: v for k, v in audited.items() if k != "groups"})
+
+
+def _training(document: Document) -> Iterator[Block]:
+    epochs = report(document, "training")
+    for figure, what in (
+        ("val_average_precision", "Validation average precision"),
+        ("loss", "Training loss"),
+    ):
+        line = [(row["epoch"], row[figure]) for row in epochs or () if figure in row]
+        if line:
+            yield Picture(chart(what, "epoch", words(figure), line=line, dots=line), f"{what} by epoch")
+
+
+def _compression(document: Document) -> Iterator[Block]:
+    compress = report(document, "compress")
+    latency = document["measured"].get("compress", {}).get("microseconds_per_row", {})
+    rows = [
+        {
+            "model": f"{name} (ships)" if name == compress["shipped"] else name,
+            "bytes": candidate["bytes"],
+            "share of the float size": candidate["size_ratio"],
+            **{f"change of {words(key)}": change for key, change in candidate["change"].items()},
+            "within tolerance": candidate["within_tolerance"],
+            "one row, µs": latency.get(name),
+        }
+        for name, candidate in compress.get("candidates", {}).items()
+    ]
+    if rows:
+        yield table_of("Formats, judged on the validation rows", "model", rows)
+
+
+def _cost(document: Document) -> Iterator[Block]:
+    train, compress = report(document, "train"), report(document, "compress")
+    if train and compress:
+        size = compress["candidates"][compress["shipped"]]["bytes"]
+        yield facts("Size of the model that ships", {"parameters": train["parameters"], "bytes": size})
+    measured = document["measured"]
+    cost = measured.get("evaluate", {}).get("cost")
+    if cost:
+        yield from of_any("Scoring, measured on the machine that ran `evaluate`", cost)
+    stages = [
+        {"stage": name, **{key: value for key, value in found.items() if not isinstance(value, dict)}}
+        for name, found in measured.items()
+    ]
+    if stages:
+        yield table_of("Stages, on the machine that ran them", "stage", stages)
+    else:
+        yield "No figure of a clock or a host is here: the stages ran on another machine."
+
+
+def _lineage(document: Document) -> Iterator[Block]:
+    lineage = document["lineage"]
+    yield facts(
+        "Where it comes from",
+        {"made": document["created"], **{k: v for k, v in lineage.items() if not isinstance(v, dict)}},
+    )
+    if lineage.get("versions"):
+        yield facts("Versions in use where this card was made", lineage["versions"])
+    if lineage.get("artifacts"):
+        rows = [{"file": path, **found} for path, found in lineage["artifacts"].items()]
+        yield table_of("Files recorded in dvc.lock", "file", rows)
+    if lineage.get("parameters"):
+        rows = [{"parameter": name, "value": str(value)} for name, value in lineage["parameters"].items()]
+        yield table_of("Parameters recorded in dvc.lock", "parameter", rows)
+
+
+def _compliance(document: Document) -> Iterator[Block]:
+    yield (
+        "What the EU AI Act's technical documentation asks for (Regulation (EU) 2024/1689, Annex IV), as a start. "
+        "It is no legal assessment, and not every system is under this duty."
+    )
+    yield checklist(document)
+
+
+def _rest(document: Document) -> list[Section]:
+    """What no section names."""
+    unknown = {
+        **{name: part for name, part in report(document, "evaluation").items() if name not in _SHOWN_PARTS},
+        **{name: part for name, part in document["reports"].items() if name not in _SHOWN_REPORTS},
+    }
+    made = [Section(title(name), list(of_any(name, part))) for name, part in unknown.items()]
+    return [section for section in made if section.blocks]
+
+
+_REST = "(whatever else was reported)"
+_SECTIONS: tuple[tuple[str, _Make], ...] = (
+    ("Gates", _gates),
+    ("Intended use", _use),
+    ("Data", _data),
+    ("Model", _model),
+    ("Metrics", _metrics),
+    ("Curves", _curves),
+    ("Fairness", _fairness),
+    (_REST, lambda document: ()),
+    ("Training curve", _training),
+    ("Compression", _compression),
+    ("Cost", _cost),
+    ("Lineage", _lineage),
+    ("Compliance checklist", _compliance),
+)

@@ -1,0 +1,148 @@
+"""Collects what a run left behind into the document of its model card."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import platform
+import subprocess
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path, PurePath
+from typing import Any
+
+import yaml
+
+from lockstep.errors import LockstepError
+from tasks._params import Params, key
+
+FORMAT = "lockstep-card/1"
+
+_LIBRARIES = (
+    "lockstep", "tensorflow-cpu", "keras", "ai-edge-litert", "numpy", "scikit-learn", "fairlearn", "great-expectations",
+    "dvc", "prefect",
+)  # fmt: skip
+
+
+class CardParams(Params):
+    """What the card says of the model beside its figures; null is a visible blank."""
+
+    section = "card"
+
+    project: str = key("project")
+    target: str = key("data.target")
+    name: str = key("deploy.name")
+    intended_use: str | None = key("card.intended_use")
+    out_of_scope: str | None = key("card.out_of_scope")
+    owner: str | None = key("card.owner")
+    contact: str | None = key("card.contact")
+
+
+def document(
+    reports: Mapping[str, bytes],
+    params: CardParams,
+    measured: Mapping[str, Any],
+    lineage: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The card's document.
+
+    Parameters
+    ----------
+    reports
+        Content of each report, JSON or TSV, by its path.
+    measured
+        What a clock or the host gave, by stage.
+    lineage
+        Of `lineage`.
+    """
+    parsed = {PurePath(path).stem: _parse(path, content) for path, content in sorted(reports.items())}
+    return {
+        "format": FORMAT,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "model": {"name": params.name, "project": params.project, "target": params.target},
+        "card": {
+            "intended_use": params.intended_use,
+            "out_of_scope": params.out_of_scope,
+            "owner": params.owner,
+            "contact": params.contact,
+        },
+        "reports": parsed,
+        "measured": dict(measured),
+        "lineage": {
+            "candidate": (parsed.get("evaluation") or {}).get("candidate"),
+            **lineage,
+            "versions": _versions(),
+        },
+    }
+
+
+def lineage(lock: bytes | None, key_id: str | None, git_revision: str | None) -> dict[str, Any]:
+    """Where a run comes from; null where that is unknown.
+
+    Parameters
+    ----------
+    lock
+        Content of dvc.lock.
+    """
+    recorded = yaml.safe_load(lock) if lock else None
+    stages = recorded.get("stages", {}) if isinstance(recorded, dict) else {}
+    artifacts, parameters = {}, {}
+    for name, stage in stages.items():
+        for out in stage.get("outs", ()):
+            artifacts[out["path"]] = {"stage": name, "md5": out.get("md5"), "bytes": out.get("size")}
+        for values in stage.get("params", {}).values():
+            parameters.update(dict(_flat(values)))
+    return {
+        "git_revision": git_revision,
+        "key_id": key_id,
+        "artifacts": artifacts or None,
+        "parameters": dict(sorted(parameters.items())) or None,
+    }
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def git_revision(directory: Path | None = None) -> str | None:
+    """Commit of the workspace; None where Git knows of none."""
+    try:
+        answer = subprocess.run(
+            ["git", "rev-parse", "--verify", "HEAD"],  # noqa: S607 - the person's own git
+            cwd=directory,
+            capture_output=True,
+            check=True,
+            text=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return answer.stdout.strip()
+
+
+def _parse(path: str, content: bytes) -> Any:
+    broken = LockstepError(f"{path} cannot be read as a report. Delete it and run `dvc repro`.")
+    if not content.endswith(b"\n"):
+        raise broken
+    try:
+        if path.endswith(".tsv"):
+            rows = csv.DictReader(io.StringIO(content.decode()), delimiter="\t")
+            return [{name: json.loads(value) for name, value in row.items()} for row in rows]
+        return json.loads(content)
+    except (ValueError, TypeError):
+        raise broken from None

@@ -1,0 +1,77 @@
+"""`lockstep report` writes the card of the workspace, and sets another run beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from flows._card import COMPARISON, PAGE, write_card, write_comparison
+from lockstep.errors import UsageError
+from tests.flows.conftest import LOCKSTEP
+
+
+def _git(project: Path, *arguments: str) -> str:
+    return subprocess.run(
+        ["git", *arguments], cwd=project, check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def project(small_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose reports are committed, and an experiment with other figures."""
+    project = tmp_path_factory.mktemp("card") / "project"
+    shutil.copytree(small_project, project)
+    evaluation = project / "reports" / "evaluation.json"
+    kept = evaluation.read_text()
+    report = json.loads(kept)
+    report["metrics"]["roc_auc"] = 0.5
+    evaluation.write_text(json.dumps(report) + "\n")
+    _git(project, "add", "-A")
+    _git(project, "commit", "-qm", "Other figures")
+    head = _git(project, "rev-parse", "HEAD")
+    _git(project, "update-ref", f"refs/exps/{head[:2]}/{head[2:]}/shorter", head)
+    evaluation.write_text(kept)
+    return project
+
+
+def test_the_command_writes_the_card(project: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if "DISPLAY" not in name}
+    finished = subprocess.run(
+        [*LOCKSTEP, "report"], cwd=project, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (finished.returncode, finished.stdout.strip()) == (0, str(PAGE)), finished.stderr
+    page = (project / PAGE).read_text()
+    assert "Verdict of all gates" in page
+    assert "A demonstration on public data" in page
+    document = json.loads((project / "reports/model_card.json").read_bytes())
+    assert document["reports"]["evaluation"] == json.loads((project / "reports/evaluation.json").read_bytes())
+    assert document["measured"]["train"]["seconds"] > 0
+    assert document["lineage"]["git_revision"] == _git(project, "rev-parse", "HEAD")
+    assert _git(project, "status", "--porcelain", "--", "reports") == "M reports/evaluation.json"
+
+
+@pytest.mark.parametrize("other", ["HEAD", "shorter"])
+def test_another_run_beside_the_workspace(project: Path, other: str) -> None:
+    write_comparison(project, other)
+    page = (project / COMPARISON).read_text()
+    assert f">{other}</th>" in page
+    assert ">0.5</td>" in page
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [("nobody", "neither an experiment nor"), ("HEAD~1", "neither an experiment nor"), ("--all", "neither")],
+)
+def test_an_unknown_run_is_named(project: Path, other: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        write_comparison(project, other)
+
+
+def test_without_an_evaluation_it_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="Run `lockstep run` first"):
+        write_card(tmp_path)

@@ -1,0 +1,131 @@
+"""The card shows what the document has, names what it lacks, and needs nothing else."""
+
+from __future__ import annotations
+
+import copy
+import re
+from xml.etree import ElementTree
+
+import pytest
+
+from lockstep.charts import chart
+from lockstep.evaluation.card.architecture import architecture
+from lockstep.evaluation.card.blocks import Picture, Table, of_any
+from lockstep.evaluation.card.comparison import render_comparison
+from lockstep.evaluation.card.compliance import checklist
+from lockstep.evaluation.card.page import render, shown
+from lockstep.evaluation.card.sections import sections
+from tests.lockstep.evaluation.card.document import NETWORK, document
+
+
+def _text(page: bytes) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page.decode()))
+
+
+def test_gates_are_said_in_words_and_come_first() -> None:
+    page = render(document()).decode()
+    for style, mark, word in (
+        ("pass", "✓", "pass"),
+        ("fail", "✗", "fail"),
+        ("unclear", "?", "insufficient evidence"),
+    ):
+        assert f'<span class="verdict {style}">{mark} {word}</span>' in page
+    assert sections(document())[0].title == "Gates"
+    assert "0.94 to 0.96" in page
+    assert "at least 0.9" in page
+
+
+def test_every_section_stands_with_its_figures() -> None:
+    text = _text(render(document()))
+    for words in (
+        "Ranking of &lt;applications&gt;", "4,000", "4,321", "0.95", "1,100 unseen rows", "Female", "int8 (ships)",
+        "3.2", "12.5", "c0ffee", "models/shipped.sealed", "train.epochs", "Annex IV", "Ranking",
+    ):  # fmt: skip
+        assert words in text, words
+
+
+def test_what_nobody_said_is_a_visible_blank() -> None:
+    lacking = document()
+    page = render(lacking).decode()
+    assert page.count('<span class="blank">blank</span>') > 5
+    states = [row[-1] for row in checklist(lacking).rows]
+    assert {"from the run", "to be filled"} == set(states)
+    assert next(row for row in checklist(lacking).rows if row[0] == "5")[2] is None
+
+
+def test_a_document_without_reports_still_gives_a_page() -> None:
+    nothing = document(reports={}, measured={}, lineage={})
+    assert "Nothing was evaluated yet." in _text(render(nothing))
+    assert {row[-1] for row in checklist(nothing).rows if row[0] in ("2 (g)", "1 (c)", "6")} == {
+        "to be filled"
+    }
+
+
+def test_it_is_one_file_and_its_text_is_text() -> None:
+    page = render(document()).decode()
+    assert "<script" not in page
+    assert "@import" not in page
+    assert "url(" not in page
+    assert set(re.findall(r'(?:src|href)="([^"#]*)', page)) <= {""}
+    assert "&lt;b&gt;job" in page
+    assert "<b>job" not in page
+
+
+def test_equal_documents_give_equal_bytes() -> None:
+    assert render(document()) == render(copy.deepcopy(document()))
+
+
+def test_later_reports_get_sections_of_their_own() -> None:
+    grown = document()
+    grown["reports"]["privacy_test"] = {"tpr_at_low_fpr": 0.012, "interval": [0.01, 0.02]}
+    grown["reports"]["evaluation"]["robustness"] = {
+        "noise": [{"spread": i / 20, "average_precision": 0.7 - i / 50} for i in range(20)],
+        "by_kind": {"swapped": {"drop": 0.1}, "missing": {"drop": 0.2}},
+    }
+    made = {section.title: section.blocks for section in sections(grown)}
+    assert [type(block) for block in made["Robustness"]] == [Picture, Table]
+    [table] = made["Privacy test"]
+    assert list(table.rows) == [("tpr at low fpr", 0.012), ("interval", [0.01, 0.02])]
+
+
+def test_any_report_becomes_tables() -> None:
+    blocks = list(
+        of_any("x", {"a": 1, "deep": {"deeper": {"b": None}}, "rows": [{"p": 1, "q": 2}], "none": []})
+    )
+    assert [block.caption for block in blocks] == ["X", "X, deep, deeper", "X, rows"]
+    assert blocks[2].columns == ["p", "q"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(12345, "12,345"), (0.123456, "0.1235"), (1234.56, "1,234.6"), (True, "yes"), ([], "none"),
+     ([0.1, 0.2], "0.1 to 0.2"), (["a", "b"], "a, b")],
+)  # fmt: skip
+def test_cells(value: object, text: str) -> None:
+    assert shown(value) == text
+
+
+@pytest.mark.parametrize("members", [1, 2, 9])
+def test_the_network_is_drawn(members: int) -> None:
+    root = ElementTree.fromstring(architecture({**NETWORK, "members": members}, 5, "int8"))
+    texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts.count("Dense, 64 units") == min(members, 3)
+    assert ("Mean of the logits" in texts) == (members > 1)
+    assert root.get("aria-label")
+
+
+def test_a_guide_is_drawn_dashed() -> None:
+    assert chart("t", "x", "y", line=[(0, 0), (1, 1)], guide=[(0, 0), (1, 1)]).count("stroke-dasharray") == 1
+
+
+def test_two_runs_side_by_side() -> None:
+    other = document()
+    other["reports"]["evaluation"]["metrics"]["roc_auc"] = 0.9
+    other["reports"]["evaluation"]["gates"] = [
+        {**other["reports"]["evaluation"]["gates"][0], "verdict": "fail"}
+    ]
+    other["lineage"]["parameters"] = {"train.epochs": 9}
+    text = _text(render_comparison((document(), other), ("workspace", "shorter")))
+    assert "roc auc 0.95 0.9 -0.05" in text
+    assert "roc auc ✓ pass ✗ fail" in text
+    assert "train.epochs 3 9" in text
