@@ -41,6 +41,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "serve": ("flows.commands.serving", "serve", "Answer scoring requests with the deployed bundle."),
     "predict": ("flows.commands.serving", "predict", "Score a table with the deployed bundle."),
     "init": ("flows.commands.init", "init", "Set the project up for a table of your own."),
+    "refresh": ("flows.commands.refresh", "refresh", "Look whether a source elsewhere changed."),
     "keys": ("flows.commands.sealing", "keys", "Make, show, rotate and destroy the keys of the project."),
     "fsck": ("flows.commands.fsck", "fsck", "Check every stored file, and repair what was damaged."),
     "seal": ("flows.commands.sealing", "seal", "Encrypt a file."),

@@ -16,6 +16,7 @@ from pydantic import Field
 from flows._artifacts import publish_comparison
 from flows._experiments import compare, experiment
 from flows._flow_run import alone
+from flows._refresh_task import refreshed
 from flows._walk import bring_up_to_date
 from lockstep.errors import LockstepError
 
@@ -63,6 +64,8 @@ async def _run(
         return await _experiment(root, stages, force, jobs, overrides, name, allow_missing)
     if name:
         return Failed(message="A name is for an experiment: set a parameter too, such as train.epochs=5.")
+    if not allow_missing and (failed := await refreshed(root)):
+        return failed
     # Some stages alone come to no verdict.
     state, changed = await bring_up_to_date(
         root, stages, force=force, jobs=jobs, allow_missing=allow_missing, push=not stages

@@ -8,7 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from lockstep.data.tables import SCHEMA, parse_source, read_bytes, to_parquet
+from lockstep.data.sources import read_content
+from lockstep.data.tables import SCHEMA, parse_source, to_parquet
 from lockstep.errors import DataError
 from lockstep.sealing.vault import open_vault
 from tasks._params import Params, key, load_params
@@ -17,9 +18,10 @@ from tasks._stage import arguments, command, measured, read_report
 
 class EncryptParams(Params):
     project: str = key("project")
+    encoding: str = key("data.encoding")
 
 
-def run(content: bytes, name: str, validation: Mapping[str, Any]) -> pa.Table:
+def run(content: bytes, name: str, validation: Mapping[str, Any], encoding: str = "utf-8") -> pa.Table:
     """Parse the source if it is what was validated.
 
     Parameters
@@ -30,6 +32,8 @@ def run(content: bytes, name: str, validation: Mapping[str, Any]) -> pa.Table:
         Its name.
     validation
         Report of `validate`.
+    encoding
+        Of delimited text without a byte order mark.
 
     Raises
     ------
@@ -38,7 +42,7 @@ def run(content: bytes, name: str, validation: Mapping[str, Any]) -> pa.Table:
     """
     if hashlib.sha256(content).hexdigest() != validation.get("source_sha256"):
         raise DataError(f"{name} is not what `validate` saw: it changed meanwhile. Run `validate` again.")
-    return parse_source(content, name)
+    return parse_source(content, name, encoding=encoding)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -46,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     params = load_params(EncryptParams, args.params)
     with measured("encrypt"):
         vault = open_vault(params.project, args.key_id)
-        table = run(read_bytes(args.source), str(args.source), read_report(args.validation))
+        content, name = read_content(args.source, vault.digest)
+        table = run(content, name, read_report(args.validation), params.encoding)
         vault.write(args.table, to_parquet(table), role="source", schema=SCHEMA)
 
 

@@ -10,14 +10,21 @@ import pyarrow as pa
 
 from lockstep.data.columns import refuse_reserved
 from lockstep.data.expectations import Expectation, Result, check, parse_suite
+from lockstep.data.sources import read_content
 from lockstep.data.tables import parse_source, read_bytes, require
 from lockstep.errors import ExpectationsFailed
+from lockstep.sealing.keyring import open_keyring
 from tasks._params import Params, key, load_params
 from tasks._stage import arguments, command, measured, write_report
 
 
 class ValidateParams(Params):
     target: str = key("data.target")
+
+
+class SourceParams(Params):
+    project: str = key("project")
+    encoding: str = key("data.encoding")
 
 
 def run(table: pa.Table, suite: Sequence[Expectation], params: ValidateParams) -> dict[str, Any]:
@@ -69,10 +76,11 @@ def _as_text(results: Sequence[Result]) -> str:
 def main(argv: Sequence[str] | None = None) -> None:
     args = arguments("validate", argv, "source", "expectations", "report")
     params = load_params(ValidateParams, args.params)
+    origin = load_params(SourceParams, args.params)
     with measured("validate"):
         suite = parse_suite(read_bytes(args.expectations), str(args.expectations))
-        content = read_bytes(args.source)
-        report = run(parse_source(content, str(args.source)), suite, params)
+        content, name = read_content(args.source, lambda data: open_keyring(origin.project).digest(data))
+        report = run(parse_source(content, name, encoding=origin.encoding), suite, params)
         # `encrypt` compares it: what is sealed is what was validated.
         report["source_sha256"] = hashlib.sha256(content).hexdigest()
         write_report(args.report, report)

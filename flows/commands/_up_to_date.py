@@ -8,9 +8,12 @@ from pathlib import Path
 
 @cache
 def nothing_to_do(root: Path, *stages: str, allow_missing: bool = False) -> bool:
-    """Whether no stage would run; if so, say it. Asked again, it remembers."""
+    """Whether no stage would run, the source looked at anew; if so, say it. Asked again, it remembers."""
     from flows._dvc import Pipeline
+    from flows._refresh import refresh
 
+    if not allow_missing:
+        refresh(root)
     pipeline = Pipeline(root, stages, allow_missing=allow_missing)
     if any(reasons for _, reasons in pipeline.changes()):
         return False

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import secrets
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from flows._refresh import DECLARATION
 from flows._yaml import dump, load
 from lockstep.errors import UsageError
 
@@ -19,27 +21,39 @@ _GATES_COMMENT = "absolute; set them before you look at a result"
 
 
 def init(
-    table: Annotated[Path, typer.Argument(help="Source table, .csv or .parquet. It is read, never copied.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="Source table: a .csv or .parquet, also compressed; a URL (http, s3, gs); with --query that of a "
+            "database. It is read, never copied."
+        ),
+    ],
     target: Annotated[str, typer.Option(help="Column of labels: two classes.")],
     sensitive: Annotated[str, typer.Option(help="Sensitive features, comma-separated.")] = "",
     positive: Annotated[
         str | None, typer.Option(help="Label of the positive class; else the rarer one.")
     ] = None,
+    query: Annotated[
+        str | None, typer.Option(help="SQL whose rows are the table; order them by a key.")
+    ] = None,
+    encoding: Annotated[
+        str, typer.Option(help="Encoding of a CSV without a byte order mark, such as latin-1.")
+    ] = "utf-8",
     force: Annotated[bool, typer.Option("--force", help="Write the files of a project anew.")] = False,
 ) -> None:
     """Make this clone the project of your own table: params.yaml, expectation suite, dvc.yaml, key."""
     from lockstep.data.profile import profile, to_json
     from lockstep.data.project import find_roles
-    from lockstep.data.tables import read_source
+    from lockstep.data.sources import open_source
     from lockstep.files import write_atomic
-    from lockstep.sealing.keyring import set_up_keys
+    from lockstep.sealing.keyring import open_keyring, set_up_keys
 
     for name in ("dvc.yaml", "params.yaml"):
         if not Path(name).is_file():
             raise UsageError(f"{name} is not here. Run `lockstep init` in the root of a clone of Lockstep.")
-    source = read_source(table)
+    table, content, declaration = open_source(source, query, encoding)
     roles = find_roles(
-        source, target, positive, [name.strip() for name in sensitive.split(",") if name.strip()]
+        table, target, positive, [name.strip() for name in sensitive.split(",") if name.strip()]
     )
     params = load(Path("params.yaml"))
     fresh = _DEMO_STAGE in params
@@ -48,22 +62,27 @@ def init(
             f"This is the project {params['project']!r} already; a second `lockstep init` writes its suite, gates and "
             "approvals anew. Commit them and say --force."
         )
-    project = f"{_slug(table.stem)}-{secrets.token_hex(4)}" if fresh else str(params["project"])
-    suite = to_json(profile(source, target, params["data"]["min_category_rows"]), project)
+    name = _slug(Path(declaration.name if declaration and query is None else source).name.split(".")[0])
+    project = f"{name}-{secrets.token_hex(4)}" if fresh else str(params["project"])
+    suite = to_json(profile(table, target, params["data"]["min_category_rows"]), project)
     # Everything is computed before the first file is written: an error leaves the clone as it was.
     outputs = {
-        "params.yaml": _params(params, roles, project, _slug(table.stem)),
-        "dvc.yaml": _graph(load(Path("dvc.yaml")), table),
+        "params.yaml": _params(params, roles, project, name, encoding),
+        "dvc.yaml": _graph(load(Path("dvc.yaml")), str(DECLARATION) if declaration else source),
         "data/expectations.json": suite,
         "approvals.json": b"[]\n",
     }
-    for name, content in outputs.items():
-        write_atomic(name, content)
     key_id = Path("lockstep.key-id")
     if fresh:
         # It names the demo's key; the new project has one of its own.
         key_id.unlink(missing_ok=True)
     keys = set_up_keys(project, key_id)
+    DECLARATION.unlink(missing_ok=True)
+    if declaration:
+        fingerprint = open_keyring(project).digest(content)
+        outputs[str(DECLARATION)] = replace(declaration, fingerprint=fingerprint).to_json()
+    for path, text in outputs.items():
+        write_atomic(path, text)
     _print(roles, project, keys, list(outputs))
 
 
@@ -71,7 +90,7 @@ def _slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "table"
 
 
-def _params(params: Any, roles: Any, project: str, name: str) -> bytes:
+def _params(params: Any, roles: Any, project: str, name: str, encoding: str) -> bytes:
     from ruamel.yaml.comments import CommentedMap, CommentedSeq
     from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
@@ -90,11 +109,13 @@ def _params(params: Any, roles: Any, project: str, name: str) -> bytes:
         sensitive=row(roles.sensitive),
         not_features=row(roles.not_features),
         split_column=None,
+        encoding=encoding,
         min_category_rows=params["data"]["min_category_rows"],
     )
     data.yaml_add_eol_comment("the rarer class unless you said otherwise", "positive")
     data.yaml_add_eol_comment("keys, constants, dates, and what the model may not learn from", "not_features")
     data.yaml_add_eol_comment("a column of 'train' and 'test'; null: Lockstep splits", "split_column")
+    data.yaml_add_eol_comment("of a CSV without a byte order mark", "encoding")
     data.yaml_add_eol_comment("a category shared by fewer rows is a person's value", "min_category_rows")
     params["data"] = data
     evaluate = params["evaluate"]
@@ -109,15 +130,15 @@ def _params(params: Any, roles: Any, project: str, name: str) -> bytes:
     return dump(params)
 
 
-def _graph(graph: Any, table: Path) -> bytes:
+def _graph(graph: Any, source: str) -> bytes:
     stages = graph["stages"]
     stages.pop(_DEMO_STAGE, None)
     for name in _READERS:
         stage = stages[name]
         words = shlex.split(str(stage["cmd"]))
         old = words[words.index("--source") + 1]
-        stage["cmd"] = shlex.join(str(table) if word == old else word for word in words)
-        stage["deps"] = [str(table) if str(dep) == old else dep for dep in stage["deps"]]
+        stage["cmd"] = shlex.join(source if word == old else word for word in words)
+        stage["deps"] = [source if str(dep) == old else dep for dep in stage["deps"]]
     return dump(graph)
 
 

@@ -13,6 +13,9 @@ from lockstep.data.profile import MAX_CATEGORIES
 from lockstep.data.tables import is_category, require
 from lockstep.errors import DataError
 
+MAX_CLASSES = 100
+"""A target of more values is no class: a quantity, or text."""
+
 
 @dataclass(frozen=True)
 class Roles:
@@ -66,12 +69,7 @@ def find_roles(table: pa.Table, target: str, positive: str | None, sensitive: Se
             f"The sensitive features {numeric} hold numbers; groups are audited by category. "
             "Add a column with bands (for example age_band) at the source and name that."
         )
-    counts = {str(c["values"]): c["counts"] for c in pc.value_counts(pc.drop_null(table[target])).to_pylist()}
-    if len(counts) != 2:
-        raise DataError(
-            f"Target {target!r} has {len(counts)} classes; Lockstep trains binary classifiers. "
-            "Choose a column of two classes."
-        )
+    counts = _classes(table[target], target)
     label = min(counts, key=lambda name: (counts[name], name)) if positive is None else positive
     if label not in counts:
         raise DataError(f"--positive {label!r} is no label of target {target!r}. It holds: {sorted(counts)}.")
@@ -94,6 +92,33 @@ def find_roles(table: pa.Table, target: str, positive: str | None, sensitive: Se
     )
 
 
+def _classes(column: pa.ChunkedArray, target: str) -> dict[str, int]:
+    """Rows of each class of the column of labels."""
+    missing = column.null_count
+    if missing == len(column):
+        raise DataError(f"Target {target!r} is missing in every row. Choose a column of two classes.")
+    if missing:
+        raise DataError(f"Target {target!r} is missing in {missing:,} rows. Drop those rows at the source.")
+    counts = {str(c["values"]): c["counts"] for c in pc.value_counts(column).to_pylist()}
+    if len(counts) == 1:
+        raise DataError(f"Target {target!r} has 1 class. Choose a column of two classes.")
+    if len(counts) > MAX_CLASSES:
+        if is_category(column.type):
+            raise DataError(
+                f"Target {target!r} holds {len(counts):,} different texts, which are no classes. Choose another."
+            )
+        raise DataError(
+            f"Target {target!r} holds {len(counts):,} different numbers: that is regression, and Lockstep trains "
+            "classifiers. Cut it into classes at the source, such as above and below a limit."
+        )
+    if len(counts) > 2:
+        raise DataError(
+            f"Target {target!r} has {len(counts)} classes; Lockstep trains binary classifiers. "
+            "Choose a column of two classes."
+        )
+    return counts
+
+
 def _no_feature(column: pa.ChunkedArray) -> str | None:
     if (
         pa.types.is_temporal(column.type)
@@ -101,9 +126,11 @@ def _no_feature(column: pa.ChunkedArray) -> str | None:
         or pa.types.is_binary(column.type)
     ):
         return f"it is of type {column.type}"
+    if column.null_count == len(column):
+        return "it is empty"
     distinct = pc.count_distinct(column, mode="only_valid").as_py()
     if distinct < 2:
-        return "it holds one value" if distinct else "it is empty"
+        return "it holds one value"
     if distinct == len(column) and not pa.types.is_floating(column.type):
         return "it differs in every row, like a key"
     return None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from lockstep.data.delimited import parse_delimited
 from lockstep.errors import DataError
 
 SCHEMA = "table/1"
 """Schema that stands in the context of a sealed table."""
+
+_COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
+_DELIMITED = (".csv", ".tsv", ".txt")
 
 
 def to_parquet(table: pa.Table) -> bytes:
@@ -34,7 +39,7 @@ def from_parquet(content: bytes) -> pa.Table:
         raise DataError("This is no Parquet file, or a damaged one.") from None
 
 
-def parse_source(content: bytes, name: str, text: Sequence[str] = ()) -> pa.Table:
+def parse_source(content: bytes, name: str, text: Sequence[str] = (), encoding: str = "utf-8") -> pa.Table:
     """Parse a source table from the bytes of its file.
 
     Parameters
@@ -42,33 +47,52 @@ def parse_source(content: bytes, name: str, text: Sequence[str] = ()) -> pa.Tabl
     content
         The whole file.
     name
-        Its name; the suffix tells the format: .parquet or .csv.
-    text
-        Columns of a CSV that hold text even where it looks like numbers ("007").
+        Its name; the suffix tells the format: .parquet, or .csv, .tsv or .txt for delimited text, each also
+        compressed (.gz, .bz2, .zst).
+    text, encoding
+        Of delimited text, as for `lockstep.data.delimited.parse_delimited`.
 
     Raises
     ------
     DataError
         Another suffix, not of that format, no rows, or a column name that occurs twice.
     """
-    suffix = Path(name).suffix
-    if suffix == ".parquet":
+    stem, kind = name, Path(name).suffix.lower()
+    if kind in _COMPRESSIONS:
+        content = _decompress(content, name, _COMPRESSIONS[kind])
+        stem = name[: -len(kind)]
+        kind = Path(stem).suffix.lower()
+    if kind == ".parquet":
         try:
             table = from_parquet(content)
         except DataError:
             raise DataError(f"{name} is no Parquet file, or is damaged. Write it again.") from None
-    elif suffix == ".csv":
-        table = _parse_csv(content, name, text)
+    elif kind in _DELIMITED:
+        table = parse_delimited(content, name, encoding, text)
     else:
         raise DataError(
-            f"{name}: tables are read from .parquet or .csv. Received: {suffix or 'no suffix'!r}."
+            f"{name}: tables are read from .parquet, or from .csv, .tsv or .txt, which may be compressed (.gz, .bz2, "
+            f".zst). Received: {kind or 'no suffix'!r}."
         )
     if table.num_rows == 0:
-        raise DataError(f"{name} has no rows.")
-    twice = sorted({c for c in table.column_names if table.column_names.count(c) > 1})
+        raise DataError(f"{name} has no rows. Bring a table with rows below its header.")
+    refuse_twice(table.column_names, name)
+    return table
+
+
+def refuse_twice(columns: Iterable[str], name: str) -> None:
+    """Raise DataError if a column name occurs twice in the source `name`."""
+    twice = sorted(column for column, times in Counter(columns).items() if times > 1)
     if twice:
         raise DataError(f"{name} has more than one column named {twice}. Rename all but one.")
-    return table
+
+
+def _decompress(content: bytes, name: str, codec: str) -> bytes:
+    try:
+        with pa.CompressedInputStream(pa.BufferReader(content), codec) as stream:
+            return bytes(stream.read())
+    except OSError:
+        raise DataError(f"{name} is not compressed with {codec}, or is damaged. Write it again.") from None
 
 
 def read_source(path: str | Path, text: Sequence[str] = ()) -> pa.Table:
@@ -130,22 +154,3 @@ def _raw_column(name: str, column: pa.ChunkedArray) -> npt.NDArray[Any]:
             "Convert it at the source, or list it under data.not_features."
         )
     return np.asarray(pc.cast(column, pa.float64(), safe=False).to_numpy(), dtype=np.float64)
-
-
-def _parse_csv(content: bytes, name: str, text: Sequence[str]) -> pa.Table:
-    import pyarrow.csv as csv
-
-    try:
-        return csv.read_csv(
-            pa.BufferReader(content),
-            convert_options=csv.ConvertOptions(
-                column_types=dict.fromkeys(text, pa.string()),
-                strings_can_be_null=True,
-                null_values=["", "?"],
-            ),
-        )
-    except (pa.ArrowException, UnicodeDecodeError):
-        # The parser's own words quote the row.
-        raise DataError(
-            f"{name} is no CSV table: it needs a header, commas, UTF-8 and as many fields in each row."
-        ) from None

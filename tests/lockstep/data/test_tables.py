@@ -26,23 +26,6 @@ def test_csv_reads_question_marks_and_gaps_as_missing() -> None:
     assert table.to_pydict() == {"a": [1, None, 3], "b": ["x", None, None]}
 
 
-@pytest.mark.parametrize(
-    ("content", "name", "words"),
-    [
-        (b"", "t.csv", "no CSV table"),
-        (b"a,b\n", "t.csv", "no rows"),
-        (b"a,b\n1,secret,3\n", "t.csv", "no CSV table"),
-        (b"a,a\n1,2\n", "t.csv", "more than one column named"),
-        (b"PAR1", "t.parquet", "no Parquet file"),
-        (b"a,b\n", "t.xlsx", "Received: '.xlsx'"),
-    ],
-)
-def test_bad_files_get_a_clear_error(content: bytes, name: str, words: str) -> None:
-    with pytest.raises(DataError, match=words) as caught:
-        parse_source(content, name)
-    assert "secret" not in str(caught.value)
-
-
 def test_a_file_that_is_not_there_is_named() -> None:
     with pytest.raises(DataError, match=r"nowhere\.csv does not exist"):
         read_source("nowhere.csv")
