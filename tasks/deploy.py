@@ -19,6 +19,7 @@ from lockstep.data.encoding import ENCODER_SCHEMA, Encoder
 from lockstep.errors import LockstepError, NotPromoted
 from lockstep.evaluation.card.page import render
 from lockstep.sealing.vault import open_vault
+from tasks._approvals import parse_approvals, read_approvals
 from tasks._card import CardParams, document, git_revision, lineage
 from tasks._params import key, load_params
 from tasks._stage import MEASURED, arguments, command, measured, read_report, to_json, write_report
@@ -69,9 +70,9 @@ def run(
     Raises
     ------
     NotPromoted
-        The verdict is not a pass, or judges another candidate.
+        A gate did not pass and no approval covers that, or the evaluation judges another candidate.
     """
-    _refuse_approvals(approvals)
+    approved = parse_approvals(approvals)
     try:
         judged, verdict, gates = evaluation["candidate"], evaluation["verdict"], evaluation["gates"]
         metrics, threshold = evaluation["metrics"], float(evaluation["metrics"]["threshold"])
@@ -82,8 +83,13 @@ def run(
     if judged != candidate:
         raise NotPromoted("The evaluation judges another candidate than the one to deploy. Run `dvc repro`.")
     not_passed = [gate for gate in gates if gate["verdict"] != "pass"]
-    if verdict != "pass" or not_passed:
-        raise NotPromoted(_explain(verdict, not_passed))
+    overrides = [approval for approval in approved if any(approval.covers(g, candidate) for g in not_passed)]
+    refused = [gate for gate in not_passed if not any(o.covers(gate, candidate) for o in overrides)]
+    if refused or (verdict != "pass" and not not_passed):
+        raise NotPromoted(_explain(verdict, refused))
+    override = [
+        approval.model_dump(include={"gate", "verdict", "reason", "by", "at"}) for approval in overrides
+    ] or None
     manifest = Manifest(
         project=params.project,
         name=params.name,
@@ -96,10 +102,10 @@ def run(
         verdict=verdict,
         gates=tuple(gates),
         metrics=metrics,
+        override=override,
     )
-    return Deployment(
-        Bundle(manifest, encoder, model), {"candidate": candidate, "verdict": verdict, "override": None}
-    )
+    report = {"candidate": candidate, "verdict": verdict, "override": override}
+    return Deployment(Bundle(manifest, encoder, model), report)
 
 
 def _negative(labels: Sequence[str], positive: str) -> str:
@@ -107,24 +113,12 @@ def _negative(labels: Sequence[str], positive: str) -> str:
     return others[0] if len(others) == 1 else f"not {positive}"
 
 
-def _refuse_approvals(approvals: Sequence[Any]) -> None:
-    fields = {"candidate", "gate", "reason", "by"}
-    if any(not isinstance(entry, dict) or not fields <= entry.keys() for entry in approvals):
-        raise NotPromoted(
-            f"approvals.json is a list of objects with {', '.join(sorted(fields))}. Correct it, or leave []."
-        )
-    if approvals:
-        raise NotPromoted(
-            f"approvals.json holds {len(approvals)} approval(s), and this release cannot apply any: a "
-            "candidate is promoted on a passed verdict alone. Leave it as []."
-        )
-
-
 def _explain(verdict: str, gates: Sequence[Mapping[str, Any]]) -> str:
     lines = [
         f"The candidate was not promoted: its verdict is {verdict!r}. The registry stays as it was.",
         *map(_describe, gates),
-        "Improve the model, or review evaluate.gates in params.yaml.",
+        "Improve the model, or review evaluate.gates in params.yaml. `lockstep approve --reason WHY` overrides a gate "
+        "under your name.",
     ]
     return "\n".join(lines)
 
@@ -150,7 +144,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         encoder = vault.read(args.encoder, role="encoder", schema=ENCODER_SCHEMA)
         model = vault.read(args.model, role="model", schema=MODEL_SCHEMA)
         candidate = content_digest(vault, encoder, model)
-        evaluation, approvals = read_report(args.evaluation), _read_approvals(args.approvals)
+        evaluation, approvals = read_report(args.evaluation), read_approvals(args.approvals)
         deployment = run(encoder, model, candidate, evaluation, approvals, params)
         reports = {str(path): _read_bytes(path) for path in (*args.reports, args.evaluation)}
         card = document(
@@ -176,18 +170,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
         write_report(args.report, deployment.report)
     print(f"{params.name} version {promotion.version} ({promotion.how}) is deployed: {promotion.directory}")
-
-
-def _read_approvals(path: Path) -> list[Any]:
-    try:
-        approvals = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise LockstepError(f"{path} does not exist. Write [] into it: no approvals.") from None
-    except ValueError:
-        raise LockstepError(f"{path} is no JSON. Write [] into it: no approvals.") from None
-    if not isinstance(approvals, list):
-        raise LockstepError(f"{path} must hold a list. Write [] into it: no approvals.")
-    return approvals
 
 
 def _read_bytes(path: Path) -> bytes:

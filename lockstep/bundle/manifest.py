@@ -40,7 +40,7 @@ class Manifest:
     verdict, gates, metrics
         What `evaluate` said of the candidate on the test rows.
     override
-        Approval that let a failed gate pass; null where none did.
+        Approvals that let the candidate be promoted though a gate did not pass; null where none was needed.
     version
         Number in the registry, as text; empty before it has one.
     files
@@ -64,7 +64,7 @@ class Manifest:
     verdict: str
     gates: Sequence[Mapping[str, Any]]
     metrics: Mapping[str, Any]
-    override: Mapping[str, Any] | None = None
+    override: Sequence[Mapping[str, Any]] | None = None
     version: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
     created: str | None = None

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from lockstep.bundle.contents import MODEL
+from lockstep.bundle.manifest import Manifest
 from lockstep.bundle.registry import Registry
 from lockstep.data.encoding import ENCODER_SCHEMA
 from lockstep.errors import LockstepError, NotPromoted, ParameterError, SealDamaged
@@ -149,14 +150,69 @@ def test_an_incomplete_evaluation_is_refused(key: str) -> None:
 @pytest.mark.parametrize(
     ("approvals", "message"),
     [
-        ([{"candidate": "x", "gate": "roc_auc", "reason": "trust me", "by": "me"}], "cannot apply any"),
-        ([{"candidate": "x"}], "list of objects with by, candidate, gate, reason"),
-        (["yes"], "list of objects"),
+        ([{"candidate": "x"}], "Wrong or missing: at, by, figure, gate, reason, threshold, verdict"),
+        (["yes"], "list of objects with at, by, candidate"),
     ],
 )
-def test_approvals_are_read_and_refused(approvals: list[Any], message: str) -> None:
+def test_malformed_approvals_are_refused(approvals: list[Any], message: str) -> None:
     with pytest.raises(NotPromoted, match=message):
         _run(_evaluation(), approvals)
+
+
+def _approval(**changes: Any) -> dict[str, Any]:
+    return {
+        "candidate": bundle().manifest.candidate,
+        "gate": "equalized_odds_difference:sex",
+        "verdict": "fail",
+        "figure": 0.31,
+        "threshold": 0.25,
+        "reason": "A pilot of 30 people.",
+        "by": "A <a@example.org>",
+        "at": "2026-01-02T03:04:05+00:00",
+        **changes,
+    }
+
+
+def test_an_approval_of_the_failed_gate_lets_it_pass() -> None:
+    deployment = _run(_failed("fail", 0.31), [_approval(candidate="00" * 32), _approval()])
+    override = {k: v for k, v in _approval().items() if k in ("gate", "verdict", "reason", "by", "at")}
+    assert deployment.report["override"] == [override] == deployment.bundle.manifest.override
+    assert deployment.report["verdict"] == deployment.bundle.manifest.verdict == "fail"
+    manifest = deployment.bundle.manifest
+    assert Manifest.from_json(manifest.to_json(), "manifest.json").override == [override]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"candidate": "00" * 32},
+        {"gate": "roc_auc"},
+        {"figure": 0.3},
+        {"threshold": 0.2},
+        {"verdict": "insufficient evidence"},
+    ],
+)
+def test_an_approval_of_something_else_does_not(changes: dict[str, Any]) -> None:
+    with pytest.raises(NotPromoted, match=r"sex: fail"):
+        _run(_failed("fail", 0.31), [_approval(**changes)])
+
+
+@pytest.mark.parametrize("changes", [{"reason": " "}, {"by": ""}])
+def test_an_approval_without_a_reason_or_a_name_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(NotPromoted, match=f"Wrong or missing: {next(iter(changes))}"):
+        _run(_failed("fail", 0.31), [_approval(**changes)])
+
+
+def test_each_failed_gate_needs_its_approval() -> None:
+    gates = [{**gate, "verdict": "fail", "figure": 0.31} for gate in GATES]
+    with pytest.raises(NotPromoted, match="roc_auc: fail") as refused:
+        _run(_evaluation(verdict="fail", gates=gates), [_approval()])
+    assert "equalized" not in str(refused.value)
+
+
+def test_a_verdict_that_no_gate_explains_is_not_overridden() -> None:
+    with pytest.raises(NotPromoted, match="'fail'"):
+        _run(_evaluation(verdict="fail"), [_approval()])
 
 
 @pytest.fixture
@@ -341,3 +397,43 @@ def test_as_a_program_it_ends_in_one_message(project: Path) -> None:
     assert finished.stderr.startswith("error: The candidate was not promoted: its verdict is 'fail'.")
     assert "Traceback" not in finished.stderr
     assert not Path("registry").exists()
+
+
+def _approve(*arguments: str) -> subprocess.CompletedProcess[str]:
+    Path("dvc.yaml").write_text("stages: {}\n")
+    return subprocess.run(
+        [sys.executable, "-m", "flows.cli", "approve", *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_approving_by_command_deploys(project: Path) -> None:
+    _evaluated(_failed("fail", 0.31))
+    done = _approve("--reason", "A pilot of 30 people.")
+    assert (
+        "equalized_odds_difference:sex (fail) is approved by A Tester <tester@example.org>." in done.stdout
+    ), done.stderr
+    [written] = json.loads(Path("approvals.json").read_bytes())
+    assert written == {**_approval(), "by": "A Tester <tester@example.org>", "at": written["at"]}
+    main(_arguments())
+    assert Registry(Path("registry"), "income").load_champion().manifest.override
+    assert "A pilot of 30 people." in Path("registry/income/1/model_card.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--reason", " "], "--reason is empty"),
+        (["--reason", "x", "roc_auc"], "There are: equalized_odds_difference:sex"),
+    ],
+)
+def test_an_approval_that_makes_no_sense_is_refused(
+    project: Path, arguments: list[str], message: str
+) -> None:
+    _evaluated(_failed("fail", 0.31))
+    done = _approve(*arguments)
+    assert (done.returncode, message in done.stderr) == (2, True)
+    assert Path("approvals.json").read_text() == "[]\n"
