@@ -17,7 +17,8 @@ import pyarrow as pa
 from lockstep.data.labels import binary_labels
 from lockstep.data.tables import SCHEMA, from_parquet
 from lockstep.evaluation.calibration_error import expected_calibration_error
-from lockstep.evaluation.metrics import choose_threshold, metrics
+from lockstep.evaluation.metrics import metrics
+from lockstep.evaluation.thresholds import choose_threshold
 from lockstep.models.calibration import fit_platt
 from lockstep.models.scoring import probabilities
 from lockstep.sealing.vault import open_vault

@@ -7,11 +7,14 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from lockstep.balance.methods import resample
-from lockstep.data.columns import MADE, WEIGHT
+from lockstep.balance.fidelity import fidelity
+from lockstep.balance.methods import METHODS, resample
+from lockstep.balance.rows import Codes, Columns, Synthetic
+from lockstep.data.columns import MADE, WEIGHT, features
 from lockstep.data.labels import binary_labels
-from lockstep.data.tables import SCHEMA, from_parquet, to_parquet
+from lockstep.data.tables import SCHEMA, from_parquet, raw_columns, to_parquet
 from lockstep.sealing.vault import open_vault
 from tasks._params import Params, key, load_params
 from tasks._stage import arguments, command, measured, write_report
@@ -23,7 +26,18 @@ class ResampleParams(Params):
     project: str = key("project")
     target: str = key("data.target")
     positive: str = key("data.positive")
-    method: Literal["none", "over", "under", "weights"] = key("resample.method")
+    method: Literal[
+        "none",
+        "over",
+        "under",
+        "weights",
+        "smote",
+        "smotenc",
+        "adasyn",
+        "smote_enn",
+        "tomek",
+        "near_miss",
+    ] = key("resample.method")
     ratio: float = key("resample.ratio", gt=0, le=1)
     seed: int = key("resample.seed", ge=0)
 
@@ -40,22 +54,66 @@ def run(train: pa.Table, params: ResampleParams) -> Resampled:
     -------
     Resampled
         The rows with ``lockstep:made`` (bool) and ``lockstep:weight`` (float32), and the balance before and after.
+        Synthetic rows stand last; they have features and a label, and no sensitive feature for the audit: they are
+        nobody. How much they are like real ones is reported.
     """
     labels = binary_labels(train, params.target, params.positive)
-    rows, made, weights = resample(params.method, labels, params.ratio, params.seed)
-    table = train.take(rows).append_column(MADE, pa.array(made)).append_column(WEIGHT, pa.array(weights))
+    codes = labels.astype(np.int64)
+    columns: Columns = {}
+    if METHODS[params.method].reads_features:
+        columns = raw_columns(train, features(train.column_names, params.target))
+    rows, made, weights, synthetic = resample(params.method, columns, codes, params.ratio, params.seed)
+    table = train.take(rows)
     after = labels[rows]
-    report = {
+    report: dict[str, Any] = {
         "method": params.method,
         "before": {"n_rows": len(labels), "n_positive": int(labels.sum())},
-        "after": {
-            "n_rows": len(rows),
-            "n_positive": int(after.sum()),
-            "n_made": int(made.sum()),
-            "positive_weight_share": round(float(np.average(after, weights=weights)), 6),
-        },
+    }
+    if synthetic is not None and len(synthetic.codes):
+        table = pa.concat_tables([table, _table_of(synthetic, train, codes, params.target)])
+        after = np.concatenate((after, synthetic.codes == 1))
+        report["fidelity"] = _fidelity(columns, codes, synthetic, params.seed)
+    table = table.append_column(MADE, pa.array(made)).append_column(WEIGHT, pa.array(weights))
+    report["after"] = {
+        "n_rows": len(table),
+        "n_positive": int(after.sum()),
+        "n_made": int(made.sum()),
+        "positive_weight_share": round(float(np.average(after, weights=weights)), 6),
     }
     return Resampled(table, report)
+
+
+def _table_of(synthetic: Synthetic, train: pa.Table, codes: Codes, target: str) -> pa.Table:
+    """Synthetic rows as rows of `train`."""
+    n_rows = len(synthetic.codes)
+    first = {code: int(np.flatnonzero(codes == code)[0]) for code in np.unique(synthetic.codes)}
+    arrays = []
+    for field in train.schema:
+        if field.name == target:
+            arrays.append(train[target].take([first[code] for code in synthetic.codes]).combine_chunks())
+        elif field.name in synthetic.columns:
+            arrays.append(_typed(synthetic.columns[field.name], field.type))
+        else:
+            arrays.append(pa.nulls(n_rows, field.type))
+    return pa.table(arrays, schema=train.schema)
+
+
+def _typed(raw: Any, dtype: pa.DataType) -> pa.Array:
+    values = pa.array(raw, from_pandas=True)
+    if pa.types.is_dictionary(dtype):
+        return pc.cast(pc.dictionary_encode(pc.cast(values, dtype.value_type)), dtype)
+    return pc.cast(values, dtype, safe=False)
+
+
+def _fidelity(columns: Columns, codes: Codes, synthetic: Synthetic, seed: int) -> dict[str, Any]:
+    """Of the class that has the most synthetic rows."""
+    code = int(np.bincount(synthetic.codes).argmax())
+    real, made = codes == code, synthetic.codes == code
+    return fidelity(
+        {name: raw[real] for name, raw in columns.items()},
+        {name: raw[made] for name, raw in synthetic.columns.items()},
+        seed,
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> None:

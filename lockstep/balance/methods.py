@@ -3,93 +3,83 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-Labels = npt.NDArray[np.bool_]
+from lockstep.balance._adasyn import adasyn
+from lockstep.balance._near_miss import near_miss
+from lockstep.balance._random import over, under
+from lockstep.balance._smote import smote
+from lockstep.balance._smote_enn import smote_enn
+from lockstep.balance._smotenc import smotenc
+from lockstep.balance._tomek import tomek
+from lockstep.balance._weights import weights
+from lockstep.balance.rows import Codes, Columns, Resampled, of_input
 
 
-class Resampled(NamedTuple):
-    """Which rows to train on.
+def _none(columns: Columns, codes: Codes, ratio: float, seed: int) -> Resampled:
+    return of_input(np.arange(len(codes)))
+
+
+Sample = Callable[[Columns, Codes, float, int], Resampled]
+
+
+class Method(NamedTuple):
+    """One way to balance classes.
 
     Attributes
     ----------
-    rows : ndarray of int64, shape (m,)
-        Row of the input that each row repeats.
-    made : ndarray of bool, shape (m,)
-        True where a sampler added the row.
-    weights : ndarray of float32, shape (m,)
-        Weight in the training loss.
+    sample
+        Takes the features, each row's class, the ratio and a seed.
+    reads_features
+        Whether it looks at the features, or at the classes alone.
+    has_ratio
+        Whether it aims at the ratio, or cleans the border between classes whatever it is.
     """
 
-    rows: npt.NDArray[np.int64]
-    made: npt.NDArray[np.bool_]
-    weights: npt.NDArray[np.float32]
+    sample: Sample
+    reads_features: bool = True
+    has_ratio: bool = True
 
 
-def _none(labels: Labels, ratio: float, seed: int) -> Resampled:
-    n_rows = len(labels)
-    return Resampled(np.arange(n_rows), np.zeros(n_rows, dtype=bool), np.ones(n_rows, dtype=np.float32))
-
-
-def _over(labels: Labels, ratio: float, seed: int) -> Resampled:
-    from imblearn.over_sampling import RandomOverSampler
-
-    rows = _sampled(RandomOverSampler(sampling_strategy=ratio, random_state=seed), labels)
-    # imbalanced-learn puts the input first and what it adds behind it.
-    made = np.arange(len(rows)) >= len(labels)
-    return Resampled(rows, made, np.ones(len(rows), dtype=np.float32))
-
-
-def _under(labels: Labels, ratio: float, seed: int) -> Resampled:
-    from imblearn.under_sampling import RandomUnderSampler
-
-    rows = np.sort(_sampled(RandomUnderSampler(sampling_strategy=ratio, random_state=seed), labels))
-    return Resampled(rows, np.zeros(len(rows), dtype=bool), np.ones(len(rows), dtype=np.float32))
-
-
-def _weights(labels: Labels, ratio: float, seed: int) -> Resampled:
-    rows, made, weights = _none(labels, ratio, seed)
-    minority = labels == _minority(labels)
-    weights[minority] = ratio / (minority.sum() / (~minority).sum())
-    return Resampled(rows, made, weights / weights.mean())
-
-
-def _sampled(sampler: Any, labels: Labels) -> npt.NDArray[np.int64]:
-    # Only the choice of rows is wanted, so the rows' numbers stand in for the features.
-    sampler.fit_resample(np.arange(len(labels)).reshape(-1, 1), labels)
-    return np.asarray(sampler.sample_indices_, dtype=np.int64)
-
-
-def _minority(labels: Labels) -> bool:
-    return bool(labels.mean() <= 0.5)
-
-
-METHODS: dict[str, Callable[[Labels, float, int], Resampled]] = {
-    "none": _none,
-    "over": _over,
-    "under": _under,
-    "weights": _weights,
+METHODS: dict[str, Method] = {
+    "none": Method(_none, reads_features=False),
+    "over": Method(over, reads_features=False),
+    "under": Method(under, reads_features=False),
+    "weights": Method(weights, reads_features=False),
+    "smote": Method(smote),
+    "smotenc": Method(smotenc),
+    "adasyn": Method(adasyn),
+    "smote_enn": Method(smote_enn),
+    "tomek": Method(tomek, has_ratio=False),
+    "near_miss": Method(near_miss),
 }
 
 
-def resample(method: str, labels: Labels, ratio: float, seed: int) -> Resampled:
-    """Bring the minority class to `ratio` rows (or weight) per majority row.
+def resample(method: str, columns: Columns, codes: Codes, ratio: float, seed: int) -> Resampled:
+    """Bring every class to `ratio` rows (or weight) per row of the largest class.
 
     Parameters
     ----------
     method
-        A key of `METHODS`: leave as it is, repeat minority rows, leave out majority rows, or weigh the loss.
-    labels
-        True for the positive class, shape (n,).
+        A key of `METHODS`: leave as it is, add rows to small classes, leave out rows of large ones until the
+        smallest has its ratio to each, weigh the loss, or clean the border between classes.
+    columns
+        Features of n rows; empty for a method that does not read them.
+    codes
+        Number of each row's class, shape (n,).
     ratio
-        Wanted minority rows per majority row, in (0, 1]. Where the table has more already, nothing changes.
+        Wanted rows of a class per row of the largest, in (0, 1]. Where no class has fewer, nothing changes.
     seed
-        Of the random choice.
+        Of every random choice.
+
+    Raises
+    ------
+    DataError
+        A class is too small for the method, or a method finds nothing to go by.
     """
-    minority = labels == _minority(labels)
-    if ratio * (~minority).sum() <= minority.sum():
-        method = "none"
-    return METHODS[method](labels, ratio, seed)
+    chosen, counts = METHODS[method], np.bincount(codes)
+    if chosen.has_ratio and ratio * counts.max() <= counts[counts > 0].min():
+        chosen = METHODS["none"]
+    return chosen.sample(columns, codes, ratio, seed)

@@ -215,6 +215,30 @@ def test_resample_marks_what_it_made_and_evaluate_would_refuse_it() -> None:
         evaluate.run(None, made.train, made.train, {}, EVALUATE)
 
 
+def test_synthetic_rows_have_the_types_of_the_table_and_are_nobody() -> None:
+    train = debias.run(parts(), {}, DEBIAS).parts["train"]
+    word = train["word"].dictionary_encode()
+    tall = pa.compute.greater(train["score"], 70)
+    train = train.drop_columns(["word"]).append_column("word", word).append_column("tall", tall)
+    train = train.append_column("exact", train["score"].cast(pa.decimal128(21, 2)))
+    params = resample.ResampleParams(
+        project="p", target="y", positive="yes", method="smotenc", ratio=0.5, seed=1
+    )
+    found = resample.run(train, params)
+    table = found.train
+    assert table.drop_columns([columns.MADE, columns.WEIGHT]).schema == train.schema
+    n_made = found.report["after"]["n_made"]
+    assert table.slice(0, len(train)).drop_columns([columns.MADE, columns.WEIGHT]).equals(train)
+    made = table.slice(len(train))
+    assert len(made) == n_made == sum(table[columns.MADE].to_pylist()) > 0
+    assert set(made["y"].to_pylist()) == {"yes"}
+    assert made[columns.audit("sex")].null_count == n_made
+    assert made["score"].null_count == made["word"].null_count == made["tall"].null_count == 0
+    fidelity = found.report["fidelity"]
+    assert set(fidelity["column_shapes"]["by_column"]) == set(columns.features(train.column_names, "y"))
+    assert 0.5 < fidelity["pair_trends"] <= 1
+
+
 LENIENT = {"sex": 1.0}
 EVALUATE = evaluate.EvaluateParams(
     project="p",

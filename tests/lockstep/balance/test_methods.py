@@ -1,50 +1,195 @@
-"""Every resampling method keeps its promise."""
+"""Every resampling method keeps its promise, on numbers, categories and missing values together."""
 
 from __future__ import annotations
+
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
 from lockstep.balance.methods import METHODS, resample
+from lockstep.balance.rows import Resampled
+from lockstep.errors import DataError
+from tasks.resample import ResampleParams
 
-LABELS = np.arange(1000) % 20 == 0
+CODES = (np.arange(1000) % 20 == 0).astype(np.int64)
+SYNTHETIC = ["smote", "smotenc", "adasyn", "smote_enn"]
+MEETS_RATIO = [name for name in METHODS if name not in ("none", "adasyn", "smote_enn", "tomek")]
+
+
+def table(codes: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
+    """Two overlapping classes, in numbers, whole numbers, categories few and many, and gaps in both kinds."""
+    rng = np.random.default_rng(0)
+    n = len(codes)
+    height = rng.normal(codes * 1.5, 1.0)
+    gaps = rng.normal(size=n)
+    gaps[rng.random(n) < 0.2] = np.nan
+    word = rng.choice(np.array(["a", "b", "c"], dtype=object), n)
+    word[rng.random(n) < 0.1] = None
+    return {
+        "word": word,
+        "height": height,
+        "gaps": gaps,
+        "whole": rng.integers(0, 9, n).astype(np.float64),
+        "many": np.array([f"v{i}" for i in rng.integers(0, 60, n)], dtype=object),
+        "flag": np.where(codes + rng.random(n) > 0.9, "true", "false").astype(object),
+    }
+
+
+COLUMNS = table(CODES)
+
+
+@pytest.fixture(scope="module")
+def sampled() -> dict[str, Resampled]:
+    return {name: resample(name, COLUMNS, CODES, 0.25, 3) for name in METHODS}
+
+
+def classes_of(found: Resampled, codes: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    extra = found.synthetic.codes if found.synthetic else []
+    return np.concatenate((codes[found.rows], extra)).astype(int)
+
+
+def test_the_parameter_takes_every_method() -> None:
+    assert get_args(ResampleParams.model_fields["method"].annotation) == tuple(METHODS)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_made_rows_are_marked_and_no_row_is_invented(method: str) -> None:
-    rows, made, weights = resample(method, LABELS, 0.25, 3)
-    assert len(rows) == len(made) == len(weights)
-    assert set(rows) <= set(range(1000))
-    originals = rows[~made]
+def test_rows_are_rows_of_the_input_and_what_is_made_is_marked(
+    method: str, sampled: dict[str, Resampled]
+) -> None:
+    found = sampled[method]
+    n_synthetic = len(found.synthetic.codes) if found.synthetic else 0
+    assert len(found.made) == len(found.weights) == len(found.rows) + n_synthetic
+    assert set(found.rows) <= set(range(1000))
+    originals = found.rows[~found.made[: len(found.rows)]]
     assert len(set(originals)) == len(originals)
-    assert LABELS[rows[made]].all()
-    assert weights.mean() == pytest.approx(1.0, abs=1e-5)
+    assert found.made[len(found.rows) :].all()
+    assert (classes_of(found, CODES)[found.made] == 1).all()
+    assert found.weights.mean() == pytest.approx(1.0, abs=1e-5)
+    assert found.weights.dtype == np.float32
 
 
-@pytest.mark.parametrize("method", [m for m in METHODS if m != "none"])
-def test_the_wanted_ratio_is_met(method: str) -> None:
-    rows, _, weights = resample(method, LABELS, 0.25, 3)
-    positive = LABELS[rows]
-    assert weights[positive].sum() / weights[~positive].sum() == pytest.approx(0.25, rel=0.01)
+@pytest.mark.parametrize("method", MEETS_RATIO)
+def test_the_wanted_ratio_is_met(method: str, sampled: dict[str, Resampled]) -> None:
+    weight = np.bincount(classes_of(sampled[method], CODES), sampled[method].weights)
+    assert weight[1] / weight[0] == pytest.approx(0.25, rel=0.01)
+
+
+@pytest.mark.parametrize("method", SYNTHETIC)
+def test_synthetic_rows_are_valid_and_new(method: str, sampled: dict[str, Resampled]) -> None:
+    made = sampled[method].synthetic
+    assert made is not None
+    assert len(made.codes) > 50
+    assert list(made.columns) == list(COLUMNS)
+    for name, values in made.columns.items():
+        real = COLUMNS[name]
+        assert values.dtype == real.dtype
+        if real.dtype == object:
+            assert set(values) <= set(real)
+        else:
+            assert np.nanmin(real) <= np.nanmin(values) <= np.nanmax(values) <= np.nanmax(real)
+    assert (made.columns["whole"] == np.rint(made.columns["whole"])).all()
+    assert 0 < np.isnan(made.columns["gaps"]).mean() < 0.5
+    assert 0 <= np.mean([value is None for value in made.columns["word"]]) < 0.4
+    assert len(np.intersect1d(made.columns["height"], COLUMNS["height"])) < 0.1 * len(made.codes)
+    # They are like their class, and not like the other one.
+    assert np.mean(made.columns["height"]) == pytest.approx(1.5, abs=0.6)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_what_is_balanced_enough_stays(method: str) -> None:
-    rows, made, weights = resample(method, LABELS, 0.01, 3)
-    assert rows.tolist() == list(range(1000))
-    assert not made.any()
-    assert (weights == 1).all()
+    if not METHODS[method].has_ratio:
+        return
+    found = resample(method, COLUMNS, CODES, 0.01, 3)
+    assert found.rows.tolist() == list(range(1000))
+    assert not found.made.any()
+    assert (found.weights == 1).all()
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_minority_may_be_the_negative_class(method: str) -> None:
-    rows, _, weights = resample(method, ~LABELS, 0.25, 3)
-    negative = LABELS[rows]
-    share = weights[negative].sum() / weights[~negative].sum()
-    assert share == pytest.approx(0.25 if method != "none" else 50 / 950, rel=0.01)
+def test_the_seed_decides(method: str, sampled: dict[str, Resampled]) -> None:
+    again = resample(method, COLUMNS, CODES, 0.25, 3)
+    assert (again.rows == sampled[method].rows).all()
+    if again.synthetic:
+        for name, values in again.synthetic.columns.items():
+            assert np.array_equal(
+                values, sampled[method].synthetic.columns[name], equal_nan=values.dtype != object
+            )
+    if method in ("over", "under", "smote", "smotenc", "adasyn", "smote_enn"):
+        other = resample(method, COLUMNS, CODES, 0.25, 4)
+        same = len(other.rows) == len(again.rows) and (other.rows == again.rows).all()
+        if same and again.synthetic:
+            same = np.array_equal(other.synthetic.columns["height"], again.synthetic.columns["height"])
+        assert not same
 
 
-def test_the_seed_decides() -> None:
-    first = resample("over", LABELS, 0.25, 1).rows
-    assert (first == resample("over", LABELS, 0.25, 1).rows).all()
-    assert (first != resample("over", LABELS, 0.25, 2).rows).any()
+@pytest.mark.parametrize("method", METHODS)
+def test_the_input_stays_as_it_is(method: str) -> None:
+    columns, codes = table(CODES), CODES.copy()
+    resample(method, columns, codes, 0.25, 3)
+    assert (codes == CODES).all()
+    for name, values in columns.items():
+        assert np.array_equal(values, COLUMNS[name], equal_nan=values.dtype != object)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_several_classes_and_the_small_one_may_be_any(method: str) -> None:
+    codes = np.repeat([1, 2, 0], [600, 300, 60])
+    found = resample(method, table(codes), codes, 0.5, 3)
+    weight = np.bincount(classes_of(found, codes), found.weights)
+    if method in MEETS_RATIO:
+        expected = {"under": [60, 120, 120], "near_miss": [60, 120, 120]}.get(method, [300, 600, 300])
+        assert weight / weight[1] == pytest.approx(np.array(expected) / expected[1], rel=1e-6)
+    assert (weight > 0).all()
+
+
+@pytest.mark.parametrize("method", ["smote", "smotenc"])
+@pytest.mark.parametrize("kind", ["numbers", "categories"])
+def test_columns_of_one_kind(method: str, kind: str) -> None:
+    wanted = {"numbers": ["height", "whole"], "categories": ["word", "many"]}[kind]
+    found = resample(method, {name: COLUMNS[name] for name in wanted}, CODES, 0.25, 3)
+    assert found.synthetic is not None
+    assert len(found.synthetic.codes) == 187
+
+
+@pytest.mark.parametrize("method", ["smote", "smotenc", "adasyn", "smote_enn"])
+def test_a_class_of_one_row_is_named(method: str) -> None:
+    codes = np.zeros(1000, dtype=np.int64)
+    codes[0] = 1
+    with pytest.raises(DataError, match=r"a class has 1\. Choose over"):
+        resample(method, COLUMNS, codes, 0.25, 3)
+
+
+def test_adasyn_says_when_it_has_nothing_to_go_by() -> None:
+    with pytest.raises(DataError, match="Choose smote or smotenc"):
+        resample("adasyn", {"x": CODES * 100.0 + np.arange(1000) / 1e4}, CODES, 0.25, 3)
+
+
+def test_tomek_finds_the_links_that_imbalanced_learn_finds() -> None:
+    from imblearn.under_sampling import TomekLinks
+
+    from lockstep.balance._mixed import Mixed
+
+    codes = np.random.default_rng(1).choice(3, 400, p=[0.6, 0.3, 0.1])
+    columns = table(codes)
+    mixed = Mixed(columns)
+    links = TomekLinks()
+    links.fit_resample(mixed.spread(mixed.encode(columns)), codes)
+    assert resample("tomek", columns, codes, 0.5, 0).rows.tolist() == links.sample_indices_.tolist()
+    assert len(links.sample_indices_) < 390
+
+
+def test_neighbours_of_many_rows_are_of_a_seeded_subset(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lockstep.balance import _neighbours
+
+    monkeypatch.setattr(_neighbours, "LIMIT", 100)
+    rows = np.arange(1000.0)[:, None]
+    found = [
+        _neighbours.SubsetNeighbours(3, seed=seed).fit(rows).kneighbors(rows, return_distance=False)
+        for seed in (1, 1, 2)
+    ]
+    assert (found[0] == found[1]).all()
+    assert len(np.unique(found[0])) <= 100
+    assert len(np.union1d(found[0], found[2])) > 150
+    # The nearest of a subset of a tenth lie within some tens.
+    assert np.abs(found[0] - rows).max() < 150
