@@ -14,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from lockstep.data.columns import features
+from lockstep.data.columns import GROUP, features
 from lockstep.data.encoding import Encoder
 from lockstep.data.labels import binary_labels
-from lockstep.data.splitting import folds, hold_out, identical
+from lockstep.data.splitting import folds, hold_out, identical, joined
 from lockstep.data.tables import SCHEMA, from_parquet, raw_columns
+from lockstep.errors import ParameterError
 from lockstep.evaluation.metrics import ranking
 from lockstep.models import saving
 from lockstep.models.checkpoints import State
@@ -38,6 +39,7 @@ class FoldParams(Params):
     positive: str = key("data.positive")
     validation_share: float = key("split.validation_share", gt=0, lt=0.9)
     seed: int = key("split.seed", ge=0)
+    time_column: str | None = key("data.time_column")
 
 
 class NoCheckpoint:
@@ -82,9 +84,16 @@ def run(
     DataError
         A class is too small for so many folds.
     """
+    if params.time_column is not None:
+        raise ParameterError(
+            f"Rows are split by data.time_column {params.time_column!r}, and folds would look ahead. Judge by the "
+            "validation rows that `lockstep run` leaves."
+        )
     names = features(rows.column_names, params.target)
     labels = binary_labels(rows, params.target, params.positive)
     groups = identical(rows.select(names).to_pandas(), names)
+    if GROUP in rows.column_names:
+        groups = joined(groups, rows[GROUP].to_numpy())
     scored = folds(groups, labels, n_folds, params.seed) == fold
     others = np.flatnonzero(~scored)
     validation = np.zeros(len(rows), dtype=bool)

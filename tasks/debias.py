@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from lockstep.data import columns
 from lockstep.data.expectations import parse_suite, public_categories
-from lockstep.data.labels import binary_labels
-from lockstep.data.splitting import identical
+from lockstep.data.labels import binary_labels, flag
+from lockstep.data.splitting import identical, joined
 from lockstep.data.tables import SCHEMA, from_parquet, read_bytes, require, to_parquet
 from lockstep.errors import DataError
 from lockstep.fairness.association import cramers_v
@@ -31,6 +31,7 @@ class DebiasParams(Params):
     positive: str = key("data.positive")
     sensitive: list[str] = key("data.sensitive")
     split_column: str | None = key("data.split_column")
+    time_column: str | None = key("data.time_column")
     min_category_rows: int = key("data.min_category_rows", ge=1)
     drop_sensitive: bool = key("debias.drop_sensitive")
     proxy_threshold: float = key("debias.proxy_threshold", gt=0, le=1)
@@ -56,7 +57,7 @@ def run(parts: Mapping[str, pa.Table], public: Mapping[str, Sequence[str]], para
     Debiased
         The tables, where each sensitive feature stands under its audit name, and the associations of all
         features with all sensitive ones (Cramér's V). Rows that only a proxy told apart move to ``train`` where
-        they would stand on two sides of a split of Lockstep's own.
+        they would stand on two sides of a split of Lockstep's own; not of one by time, where that would look ahead.
 
     Raises
     ------
@@ -106,12 +107,15 @@ def _keep_apart(
     """Keep rows that are identical without the dropped proxies on one side, as `split` did with them."""
     whole = pa.concat_tables(parts[part].select(parts["train"].column_names) for part in PARTS)
     names = columns.features(whole.column_names, params.target)
-    groups = identical(whole.select(names).to_pandas(), names)
+    twins = groups = identical(whole.select(names).to_pandas(), names)
+    if columns.GROUP in whole.column_names:
+        groups = joined(twins, whole[columns.GROUP].to_numpy())
     side = np.repeat(PARTS, [len(parts[part]) for part in PARTS])
     before = side.copy()
-    if params.split_column is None:
-        side[(side == "test") & np.isin(groups, groups[side != "test"])] = "train"
-    side[(side == "validation") & np.isin(groups, groups[side == "train"])] = "train"
+    if params.time_column is None:
+        if params.split_column is None:
+            side[(side == "test") & np.isin(groups, groups[side != "test"])] = "train"
+        side[(side == "validation") & np.isin(groups, groups[side == "train"])] = "train"
     labels = binary_labels(whole, params.target, params.positive)
     for part in PARTS:
         if not 0 < labels[side == part].sum() < np.sum(side == part):
@@ -120,8 +124,10 @@ def _keep_apart(
                 "from the others. Raise debias.proxy_threshold, or bring more features."
             )
     kept = {part: whole.filter(pa.array(side == part)) for part in PARTS}
-    seen = np.isin(groups[side == "test"], groups[side != "test"])
-    kept["test"] = kept["test"].append_column(columns.SEEN, pa.array(seen))
+    seen = np.isin(twins, twins[side != "test"])
+    # By features or by id, before the proxies were dropped.
+    seen[-len(parts["test"]) :] |= flag(parts["test"], columns.SEEN)
+    kept["test"] = kept["test"].append_column(columns.SEEN, pa.array(seen[side == "test"]))
     return kept, int(np.sum(side != before))
 
 

@@ -1,16 +1,18 @@
-"""Stage `split`: train, validation and test, with rows of identical features on one side."""
+"""Stage `split`: train, validation and test, with rows of identical features or of one id on one side."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
 import pyarrow as pa
 
-from lockstep.data.columns import SEEN
+from lockstep.data.columns import GROUP, SEEN
 from lockstep.data.labels import binary_labels
-from lockstep.data.splitting import Mask, hold_out, identical
+from lockstep.data.splitting import Mask, hold_out, identical, joined, latest, of_one_id
 from lockstep.data.tables import SCHEMA, from_parquet, require, to_parquet
 from lockstep.errors import DataError, ParameterError
 from lockstep.sealing.vault import open_vault
@@ -27,6 +29,8 @@ class SplitParams(Params):
     sensitive: list[str] = key("data.sensitive")
     not_features: list[str] = key("data.not_features")
     split_column: str | None = key("data.split_column")
+    time_column: str | None = key("data.time_column")
+    id_column: str | None = key("data.id_column")
     validation_share: float = key("split.validation_share", gt=0, lt=0.9)
     test_share: float = key("split.test_share", gt=0, lt=0.9)
     seed: int = key("split.seed", ge=0)
@@ -40,16 +44,19 @@ class Split(NamedTuple):
 
 
 def run(source: pa.Table, params: SplitParams) -> Split:
-    """Split the source by its own column where it has one, else stratified by class.
+    """Split the source by its own column or by time where it has one, else stratified by class.
 
     Rows count as identical when they agree in all features but the sensitive ones: the model will not see
-    those, so rows that differ in nothing else would leak just the same.
+    those, so rows that differ in nothing else would leak just the same. A split by time never looks ahead: test rows
+    are the latest, validation rows the latest before them, rows of one time on one side. An earlier row whose id occurs
+    in a later part is left out, so that an id stands on one side there too; a twin in features is only marked.
 
     Returns
     -------
     Split
-        The columns of `params.not_features` and the split column are gone; ``test`` has a column
-        ``lockstep:seen``, true where a row of train or validation has the same features.
+        The columns of `params.not_features` and those of split, time and id are gone; ``test`` has a column
+        ``lockstep:seen``, true where a row of train or validation has the same features or id. With an id column each
+        part has a column ``lockstep:group``.
 
     Raises
     ------
@@ -60,50 +67,115 @@ def run(source: pa.Table, params: SplitParams) -> Split:
     labels = binary_labels(source, params.target, params.positive)
     require(source, params.sensitive, "data.sensitive")
     require(source, params.not_features, "data.not_features")
-    dropped = {*params.not_features, params.split_column}
+    dropped = {*params.not_features, params.split_column, params.time_column, params.id_column}
     table = source.select([name for name in source.column_names if name not in dropped])
     all_features = [name for name in table.column_names if name != params.target]
     seen_by_model = [name for name in all_features if name not in params.sensitive]
     if not seen_by_model:
         raise DataError("No feature is left beside the target, data.sensitive and data.not_features.")
     frame = table.to_pandas()
-    groups = identical(frame, seen_by_model)
-    if params.split_column is None:
-        test = hold_out(groups, labels, params.test_share, params.seed)
+    twins = identical(frame, seen_by_model)
+    ids = _ids(source, params.id_column)
+    groups = twins if ids is None else joined(twins, ids)
+    kept = np.ones(len(table), dtype=bool)
+    if params.time_column is not None:
+        test, validation, kept = _by_time(_times(source, params.time_column), ids, params)
+        _require_classes({"train": labels[kept & ~test & ~validation], "validation": labels[validation]})
     else:
-        test = _own_test(source, params.split_column)
-    validation = np.zeros(len(table), dtype=bool)
-    train_rows = np.flatnonzero(~test)
-    validation[train_rows] = hold_out(
-        groups[train_rows], labels[train_rows], params.validation_share, params.seed
-    )
-    seen = np.isin(groups[test], groups[~test])
+        if params.split_column is None:
+            test = hold_out(groups, labels, params.test_share, params.seed)
+        else:
+            test = _own_test(source, params.split_column)
+        validation = np.zeros(len(table), dtype=bool)
+        rest = np.flatnonzero(~test)
+        validation[rest] = hold_out(groups[rest], labels[rest], params.validation_share, params.seed)
+    earlier = kept & ~test
+    train = earlier & ~validation
+    seen = np.isin(twins[test], twins[earlier])
+    if ids is not None:
+        seen |= np.isin(ids[test], ids[earlier])
+        table = table.append_column(GROUP, pa.array(groups))
     with_sensitive = identical(frame, all_features)
     report = {
-        "split_by": "stratified" if params.split_column is None else params.split_column,
-        "train": _counts(labels[~test & ~validation]),
+        "split_by": params.split_column or params.time_column or "stratified",
+        "train": _counts(labels[train]),
         "validation": _counts(labels[validation]),
         "test": _counts(labels[test]),
         "test_rows_also_in_train": {
-            "identical_in_all_features": _overlap(np.isin(with_sensitive[test], with_sensitive[~test])),
-            "identical_but_for_sensitive_features": _overlap(seen),
+            "identical_in_all_features": _overlap(np.isin(with_sensitive[test], with_sensitive[earlier])),
+            "identical_but_for_sensitive_features": _overlap(np.isin(twins[test], twins[earlier])),
         },
     }
+    if not kept.all():
+        report["left_out_for_a_later_row_of_the_id"] = _overlap(~kept)
     return Split(
-        table.filter(pa.array(~test & ~validation)),
+        table.filter(pa.array(train)),
         table.filter(pa.array(validation)),
         table.filter(pa.array(test)).append_column(SEEN, pa.array(seen)),
         report,
     )
 
 
+def _by_time(
+    times: npt.NDArray[Any], ids: npt.NDArray[np.int64] | None, params: SplitParams
+) -> tuple[Mask, Mask, Mask]:
+    """Masks of the test rows, the validation rows, and all rows that are not left out."""
+    test = latest(times, params.test_share)
+    kept = np.ones(len(times), dtype=bool) if ids is None else test | ~np.isin(ids, ids[test])
+    rest = np.flatnonzero(kept & ~test)
+    validation = np.zeros(len(times), dtype=bool)
+    if len(rest):
+        validation[rest] = latest(times[rest], params.validation_share)
+    if ids is not None:
+        kept &= test | validation | ~np.isin(ids, ids[validation])
+    return test, validation, kept
+
+
+def _require_classes(parts: Mapping[str, Mask]) -> None:
+    for part, labels in parts.items():
+        if len(np.unique(labels)) < 2:
+            raise DataError(
+                f"The split by time leaves {part} {len(labels):,} rows and not both classes. Change split.test_share "
+                "or split.validation_share, or bring more rows."
+            )
+
+
+def _times(source: pa.Table, name: str) -> npt.NDArray[Any]:
+    require(source, [name], "data.time_column")
+    column = source[name]
+    kind = column.type
+    if not (pa.types.is_date(kind) or pa.types.is_timestamp(kind) or pa.types.is_integer(kind)
+            or pa.types.is_floating(kind)):  # fmt: skip
+        raise DataError(
+            f"data.time_column {name!r} is of type {kind}; a time is a date, a time stamp or a number. Write it as "
+            "2024-05-31 or 2024-05-31 10:00:00 at the source."
+        )
+    times = np.asarray(column.to_numpy())
+    missing = int(pd.isna(times).sum())
+    if missing:
+        raise DataError(f"data.time_column {name!r} is missing in {missing:,} rows. Drop those rows.")
+    return times
+
+
+def _ids(source: pa.Table, name: str | None) -> npt.NDArray[np.int64] | None:
+    if name is None:
+        return None
+    require(source, [name], "data.id_column")
+    return of_one_id(source[name].to_pandas())
+
+
 def _refuse_double_roles(params: SplitParams) -> None:
-    roles = [params.target, *params.sensitive, *params.not_features, params.split_column]
+    if params.split_column is not None and params.time_column is not None:
+        raise ParameterError(
+            "data.split_column and data.time_column both split the rows. Set one of them to null."
+        )
+    own = [params.split_column, params.time_column, params.id_column]
+    roles = [params.target, *params.sensitive, *params.not_features, *own]
     twice = sorted({name for name in roles if name is not None and roles.count(name) > 1})
     if twice:
         raise ParameterError(
-            f"{twice} stand more than once among data.target, data.sensitive, data.not_features and data.split_column. "
-            "A column has one role."
+            f"{twice} stand more than once among data.target, data.sensitive, data.not_features, data.split_column, "
+            "data.time_column and data.id_column. A column has one role."
         )
 
 

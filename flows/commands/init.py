@@ -33,6 +33,14 @@ def init(
     positive: Annotated[
         str | None, typer.Option(help="Label of the positive class; else the rarer one.")
     ] = None,
+    time: Annotated[
+        str | None,
+        typer.Option(help="Column of a date, time stamp or number: the latest rows are the test rows."),
+    ] = None,
+    id_column: Annotated[
+        str | None,
+        typer.Option("--id", help="Column of ids: the rows of one are kept on one side of a split."),
+    ] = None,
     query: Annotated[
         str | None, typer.Option(help="SQL whose rows are the table; order them by a key.")
     ] = None,
@@ -52,9 +60,8 @@ def init(
         if not Path(name).is_file():
             raise UsageError(f"{name} is not here. Run `lockstep init` in the root of a clone of Lockstep.")
     table, content, declaration = open_source(source, query, encoding)
-    roles = find_roles(
-        table, target, positive, [name.strip() for name in sensitive.split(",") if name.strip()]
-    )
+    groups = [name.strip() for name in sensitive.split(",") if name.strip()]
+    roles = find_roles(table, target, positive, groups, time=time, id_column=id_column)
     params = load(Path("params.yaml"))
     fresh = _DEMO_STAGE in params
     if not fresh and not force:
@@ -109,12 +116,16 @@ def _params(params: Any, roles: Any, project: str, name: str, encoding: str) -> 
         sensitive=row(roles.sensitive),
         not_features=row(roles.not_features),
         split_column=None,
+        time_column=roles.time,
+        id_column=roles.id,
         encoding=encoding,
         min_category_rows=params["data"]["min_category_rows"],
     )
     data.yaml_add_eol_comment("the rarer class unless you said otherwise", "positive")
     data.yaml_add_eol_comment("keys, constants, dates, and what the model may not learn from", "not_features")
     data.yaml_add_eol_comment("a column of 'train' and 'test'; null: Lockstep splits", "split_column")
+    data.yaml_add_eol_comment("the latest rows are the test rows; null: drawn at random", "time_column")
+    data.yaml_add_eol_comment("rows of one id are kept on one side; null: each row is by itself", "id_column")
     data.yaml_add_eol_comment("of a CSV without a byte order mark", "encoding")
     data.yaml_add_eol_comment("a category shared by fewer rows is a person's value", "min_category_rows")
     params["data"] = data

@@ -14,6 +14,9 @@ MADE = _OWN + "made"
 SEEN = _OWN + "seen"
 """Boolean: a row of the training source has the same features, sensitive ones left aside."""
 
+GROUP = _OWN + "group"
+"""Number of the row's group, where the source has an id column: rows of one id or of identical features share it."""
+
 WEIGHT = _OWN + "weight"
 """Weight of the row in the training loss."""
 

@@ -33,6 +33,8 @@ class Roles:
         A sentence for each column that a person should look at.
     n_rows, n_positive
         Size of the table.
+    time, id
+        Columns by which rows are split and kept together.
     """
 
     target: str
@@ -42,9 +44,19 @@ class Roles:
     advice: tuple[str, ...]
     n_rows: int
     n_positive: int
+    time: str | None = None
+    id: str | None = None
 
 
-def find_roles(table: pa.Table, target: str, positive: str | None, sensitive: Sequence[str]) -> Roles:
+def find_roles(
+    table: pa.Table,
+    target: str,
+    positive: str | None,
+    sensitive: Sequence[str],
+    *,
+    time: str | None = None,
+    id_column: str | None = None,
+) -> Roles:
     """Find out the columns' roles.
 
     Parameters
@@ -61,8 +73,12 @@ def find_roles(table: pa.Table, target: str, positive: str | None, sensitive: Se
     refuse_reserved(table.column_names)
     require(table, [target], "--target")
     require(table, sensitive, "--sensitive")
-    if target in sensitive:
-        raise DataError(f"{target!r} is named as target and as sensitive feature. Choose one.")
+    own = [name for name in (time, id_column) if name is not None]
+    require(table, own, "--time or --id")
+    named = [target, *sensitive, *own]
+    twice = sorted({name for name in named if named.count(name) > 1})
+    if twice:
+        raise DataError(f"{twice} are named as more than one of target, sensitive, time and id. Choose one.")
     numeric = [name for name in sensitive if not is_category(table[name].type)]
     if numeric:
         raise DataError(
@@ -75,20 +91,32 @@ def find_roles(table: pa.Table, target: str, positive: str | None, sensitive: Se
         raise DataError(f"--positive {label!r} is no label of target {target!r}. It holds: {sorted(counts)}.")
     not_features, advice = [], []
     for name in table.column_names:
-        reason = None if name == target or name in sensitive else _no_feature(table[name])
+        reason = None if name in named else _no_feature(table[name])
         if reason:
             not_features.append(name)
             advice.append(f"{name}: {reason}, so it is no feature")
-        elif is_category(table[name].type) and pc.count_distinct(table[name]).as_py() > MAX_CATEGORIES:
+        elif (
+            name not in own
+            and is_category(table[name].type)
+            and pc.count_distinct(table[name]).as_py() > MAX_CATEGORIES
+        ):
             advice.append(
                 f"{name}: more than {MAX_CATEGORIES} categories; if it is free text, list it in not_features"
             )
-    if len(not_features) + len(sensitive) + 1 >= table.num_columns:
+    if len(not_features) + len(named) >= table.num_columns:
         raise DataError(
             "No feature is left beside the target, the sensitive features and what is no feature."
         )
     return Roles(
-        target, label, tuple(sensitive), tuple(not_features), tuple(advice), len(table), counts[label]
+        target,
+        label,
+        tuple(sensitive),
+        tuple(not_features),
+        tuple(advice),
+        len(table),
+        counts[label],
+        time,
+        id_column,
     )
 
 

@@ -1,4 +1,4 @@
-"""Splits that keep rows of identical features on one side."""
+"""Splits that keep rows of identical features, or of one id, on one side, or that do not look ahead in time."""
 
 from __future__ import annotations
 
@@ -18,6 +18,50 @@ def identical(frame: pd.DataFrame, columns: Sequence[str]) -> npt.NDArray[np.int
     """Number of the group of equal rows that each row belongs to, counting missing values as equal; shape (n,)."""
     groups = frame.groupby(list(columns), dropna=False, sort=False, observed=True)
     return np.asarray(groups.ngroup(), dtype=np.int64)
+
+
+def of_one_id(ids: pd.Series[Any]) -> npt.NDArray[np.int64]:
+    """Number of the group of rows with the same id; a row without one is a group of its own; shape (n,)."""
+    codes = np.asarray(pd.factorize(ids)[0], dtype=np.int64)
+    without = codes < 0
+    codes[without] = codes.max(initial=-1) + 1 + np.arange(without.sum())
+    return codes
+
+
+def joined(first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Groups of rows that a chain of groups of either kind connects; shape (n,)."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    rows, columns = (np.unique(groups, return_inverse=True)[1] for groups in (first, second))
+    n_rows, n_columns = rows.max(initial=-1) + 1, columns.max(initial=-1) + 1
+    size = n_rows + n_columns
+    edges = coo_array((np.ones(len(rows), dtype=bool), (rows, n_rows + columns)), shape=(size, size))
+    return np.asarray(connected_components(edges, directed=False)[1][rows], dtype=np.int64)
+
+
+def latest(times: npt.NDArray[Any], share: float) -> Mask:
+    """Choose about `share` of the rows, none of them earlier than a row that is not chosen, equal times together.
+
+    Parameters
+    ----------
+    times
+        Time of each row, shape (n,), of a type that can be ordered.
+
+    Raises
+    ------
+    DataError
+        All rows are of one time.
+    """
+    distinct, counts = np.unique(times, return_counts=True)
+    if len(distinct) < 2:
+        raise DataError(
+            "All rows to split are of one time. Set data.time_column to null, or bring later rows."
+        )
+    sizes = counts[::-1].cumsum()[::-1]
+    # Not the first: some rows must stay.
+    at = 1 + int(np.argmin(np.abs(sizes[1:] - share * len(times))))
+    return np.asarray(times >= distinct[at], dtype=bool)
 
 
 def hold_out(groups: npt.NDArray[np.int64], labels: npt.NDArray[Any], share: float, seed: int) -> Mask:

@@ -32,6 +32,8 @@ SPLIT = split.SplitParams(
     sensitive=["sex"],
     not_features=["weight"],
     split_column=None,
+    time_column=None,
+    id_column=None,
     validation_share=0.1,
     test_share=0.2,
     seed=1,
@@ -132,6 +134,7 @@ DEBIAS = debias.DebiasParams(
     sensitive=["sex"],
     min_category_rows=5,
     split_column=None,
+    time_column=None,
     drop_sensitive=True,
     proxy_threshold=0.5,
 )
