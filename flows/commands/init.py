@@ -50,6 +50,7 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Write the files of a project anew.")] = False,
 ) -> None:
     """Make this clone the project of your own table: params.yaml, expectation suite, dvc.yaml, key."""
+    from flows.commands._profile_table import show
     from lockstep.data.profile import profile, to_json
     from lockstep.data.project import find_roles
     from lockstep.data.sources import open_source
@@ -61,8 +62,9 @@ def init(
             raise UsageError(f"{name} is not here. Run `lockstep init` in the root of a clone of Lockstep.")
     table, content, declaration = open_source(source, query, encoding)
     groups = [name.strip() for name in sensitive.split(",") if name.strip()]
-    roles = find_roles(table, target, positive, groups, time=time, id_column=id_column)
     params = load(Path("params.yaml"))
+    least = int(params["data"]["min_category_rows"])
+    roles = find_roles(table, target, positive, groups, least, time=time, id_column=id_column)
     fresh = _DEMO_STAGE in params
     if not fresh and not force:
         raise UsageError(
@@ -71,7 +73,7 @@ def init(
         )
     name = _slug(Path(declaration.name if declaration and query is None else source).name.split(".")[0])
     project = f"{name}-{secrets.token_hex(4)}" if fresh else str(params["project"])
-    suite = to_json(profile(table, target, params["data"]["min_category_rows"]), project)
+    suite = to_json(profile(table, target, least), project)
     # Everything is computed before the first file is written: an error leaves the clone as it was.
     outputs = {
         "params.yaml": _params(params, roles, project, name, encoding),
@@ -90,7 +92,7 @@ def init(
         outputs[str(DECLARATION)] = replace(declaration, fingerprint=fingerprint).to_json()
     for path, text in outputs.items():
         write_atomic(path, text)
-    _print(roles, project, keys, list(outputs))
+    show(roles, project, keys, list(outputs))
 
 
 def _slug(text: str) -> str:
@@ -151,31 +153,3 @@ def _graph(graph: Any, source: str) -> bytes:
         stage["cmd"] = shlex.join(source if word == old else word for word in words)
         stage["deps"] = [source if str(dep) == old else dep for dep in stage["deps"]]
     return dump(graph)
-
-
-def _print(roles: Any, project: str, keys: Any, written: list[str]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    grid = Table(show_header=False, box=None)
-    grid.add_row("project", project)
-    grid.add_row("rows", f"{roles.n_rows:,}")
-    grid.add_row(
-        "target",
-        f"{roles.target}, positive {roles.positive!r} in {roles.n_positive / roles.n_rows:.2%} of rows",
-    )
-    grid.add_row("sensitive", ", ".join(roles.sensitive) or "none named")
-    for i, sentence in enumerate(roles.advice):
-        grid.add_row("" if i else "columns", sentence)
-    grid.add_row("written", ", ".join(written))
-    console.print(grid)
-    if keys.created:
-        console.print(
-            f"A new keyring lies at {keys.keyring}. Back it up: without it nothing sealed can be opened again."
-        )
-    if not roles.sensitive:
-        console.print("No sensitive feature is named, so no group is audited: --sensitive A,B names some.")
-    console.print(
-        "Next: review data/expectations.json and the gates in params.yaml, commit them, then `lockstep run`."
-    )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lockstep.data.columns import refuse_reserved
-from lockstep.data.profile import MAX_CATEGORIES
+from lockstep.data.findings import Finding, duplicates, look_at
+from lockstep.data.leaks import Codes, Labels
 from lockstep.data.tables import is_category, require
 from lockstep.errors import DataError
 
@@ -28,11 +30,13 @@ class Roles:
     sensitive
         Sensitive features.
     not_features
-        Columns that no model may learn from: keys, constants, dates.
-    advice
-        A sentence for each column that a person should look at.
-    n_rows, n_positive
-        Size of the table.
+        Columns that no model may learn from: keys, constants, dates, what gives the label away.
+    findings
+        Every column, in the table's order.
+    notes
+        A sentence each on the table as a whole.
+    classes
+        Rows of each class, by its label.
     time, id
         Columns by which rows are split and kept together.
     """
@@ -41,11 +45,19 @@ class Roles:
     positive: str
     sensitive: tuple[str, ...]
     not_features: tuple[str, ...]
-    advice: tuple[str, ...]
-    n_rows: int
-    n_positive: int
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+    classes: Mapping[str, int]
     time: str | None = None
     id: str | None = None
+
+    @property
+    def n_rows(self) -> int:
+        return sum(self.classes.values())
+
+    @property
+    def n_positive(self) -> int:
+        return self.classes[self.positive]
 
 
 def find_roles(
@@ -53,6 +65,7 @@ def find_roles(
     target: str,
     positive: str | None,
     sensitive: Sequence[str],
+    min_category_rows: int,
     *,
     time: str | None = None,
     id_column: str | None = None,
@@ -63,6 +76,8 @@ def find_roles(
     ----------
     positive
         Label of the positive class; None takes the rarer one.
+    min_category_rows
+        Rows that must share a category for it to be shown.
 
     Raises
     ------
@@ -89,39 +104,46 @@ def find_roles(
     label = min(counts, key=lambda name: (counts[name], name)) if positive is None else positive
     if label not in counts:
         raise DataError(f"--positive {label!r} is no label of target {target!r}. It holds: {sorted(counts)}.")
-    not_features, advice = [], []
-    for name in table.column_names:
-        reason = None if name in named else _no_feature(table[name])
-        if reason:
-            not_features.append(name)
-            advice.append(f"{name}: {reason}, so it is no feature")
-        elif (
-            name not in own
-            and is_category(table[name].type)
-            and pc.count_distinct(table[name]).as_py() > MAX_CATEGORIES
-        ):
-            advice.append(
-                f"{name}: more than {MAX_CATEGORIES} categories; if it is free text, list it in not_features"
-            )
-    if len(not_features) + len(named) >= table.num_columns:
+    numbers = class_numbers(table[target])
+    labels = Labels.of(numbers)
+    findings = tuple(
+        look_at(name, table[name], labels, min_category_rows, named=name in named)
+        for name in table.column_names
+    )
+    features = [found.column for found in findings if found.feature]
+    if not features:
         raise DataError(
-            "No feature is left beside the target, the sensitive features and what is no feature."
+            "No feature is left beside the target, the sensitive features and what is no feature:\n"
+            + "\n".join(f"  {found.column}: {found.advice}" for found in findings if found.advice)
         )
     return Roles(
-        target,
-        label,
-        tuple(sensitive),
-        tuple(not_features),
-        tuple(advice),
-        len(table),
-        counts[label],
-        time,
-        id_column,
+        target=target,
+        positive=label,
+        sensitive=tuple(sensitive),
+        not_features=tuple(
+            found.column for found in findings if not found.feature and found.column not in named
+        ),
+        findings=findings,
+        notes=tuple(duplicates(table, features, numbers)),
+        classes=dict(sorted(counts.items())),
+        time=time,
+        id=id_column,
     )
+
+
+def class_numbers(column: pa.ChunkedArray) -> Codes:
+    """Number of each row's class from 0, shape (n,), in the order of their names."""
+    return np.unique(np.array([str(value) for value in column.to_pylist()]), return_inverse=True)[1]
 
 
 def _classes(column: pa.ChunkedArray, target: str) -> dict[str, int]:
     """Rows of each class of the column of labels."""
+    if not (is_category(column.type) or pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
+            or pa.types.is_null(column.type)):  # fmt: skip
+        raise DataError(
+            f"Target {target!r} is of type {column.type}; labels are text, booleans or numbers. Convert it at the "
+            "source."
+        )
     missing = column.null_count
     if missing == len(column):
         raise DataError(f"Target {target!r} is missing in every row. Choose a column of two classes.")
@@ -145,23 +167,6 @@ def _classes(column: pa.ChunkedArray, target: str) -> dict[str, int]:
             "Choose a column of two classes."
         )
     return counts
-
-
-def _no_feature(column: pa.ChunkedArray) -> str | None:
-    if (
-        pa.types.is_temporal(column.type)
-        or pa.types.is_nested(column.type)
-        or pa.types.is_binary(column.type)
-    ):
-        return f"it is of type {column.type}"
-    if column.null_count == len(column):
-        return "it is empty"
-    distinct = pc.count_distinct(column, mode="only_valid").as_py()
-    if distinct < 2:
-        return "it holds one value"
-    if distinct == len(column) and not pa.types.is_floating(column.type):
-        return "it differs in every row, like a key"
-    return None
 
 
 def default_gates(

@@ -150,3 +150,43 @@ def test_a_file_after_a_url_needs_no_declaration(clone: Path, start: Callable[..
     assert not (clone / "data/source.json").exists()
     assert refresh(clone) is None
     assert stages(clone)["validate"]["deps"][0] == "../table.csv"
+
+
+def test_what_is_found_is_printed_with_advice_and_nothing_rare(
+    clone: Path,
+    start: Callable[..., Any],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    rows = [f"{i},{line},{'CANARY' if i < 3 else 'town'},{'ba'[line.endswith('yes')] * 3},2024-0{i % 9 + 1}-01"
+            for i, line in enumerate(ROWS)]  # fmt: skip
+    params = start(
+        "\n".join(["id,age,sex,word,y,place,[state],when", *rows]) + "\n", sensitive="sex", time="when"
+    )
+    assert params["data"]["not_features"] == ["id", "[state]"]
+    assert (params["data"]["time_column"], params["data"]["id_column"]) == ("when", None)
+    printed = capsys.readouterr().out
+    for words in (
+        "like a key",
+        "gives the label away",
+        "[state]",
+        "sensitive",
+        "time",
+        "no: 150, yes: 50",
+        "Next: ",
+    ):
+        assert words in printed
+    written = b"".join(files(clone).values()).decode()
+    assert "CANARY" not in printed + written
+    assert "town" in written
+
+
+@pytest.mark.slow
+def test_ten_thousand_columns(start: Callable[..., Any], capsys: pytest.CaptureFixture[str]) -> None:
+    names = [f"column_{i}" for i in range(10_000)]
+    values = RNG.integers(0, 9, (30, len(names)))
+    lines = [",".join([*map(str, row), "ab"[i % 2]]) for i, row in enumerate(values)]
+    params = start("\n".join([",".join([*names, "y"]), *lines]) + "\n")
+    assert params["data"]["positive"] == "a"
+    assert "more columns are not shown" in capsys.readouterr().out

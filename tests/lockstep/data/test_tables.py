@@ -79,14 +79,14 @@ def test_roles_of_a_table() -> None:
             "y": [0, 0, 0, 1, 0, 0, 1, 0],
         }
     )
-    roles = find_roles(table, "y", None, ["sex"])
+    roles = find_roles(table, "y", None, ["sex"], 5)
     assert (roles.positive, roles.not_features, roles.n_positive) == ("1", ("id", "const"), 2)
     with pytest.raises(DataError, match="hold numbers"):
-        find_roles(table, "y", None, ["score"])
+        find_roles(table, "y", None, ["score"], 5)
     with pytest.raises(DataError, match="'2' is no label"):
-        find_roles(table, "y", "2", [])
+        find_roles(table, "y", "2", [], 5)
     with pytest.raises(DataError, match=r"--target names \['z'\]"):
-        find_roles(table, "z", None, [])
+        find_roles(table, "z", None, [], 5)
 
 
 def test_default_gates_are_broken_by_a_useless_model() -> None:
