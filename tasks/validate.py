@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
+import datetime
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-import pyarrow as pa
-
+from lockstep.data.batches import Batches, open_batches
+from lockstep.data.checking import Result, check
 from lockstep.data.columns import refuse_reserved
-from lockstep.data.expectations import Expectation, Result, check, parse_suite
-from lockstep.data.sources import read_content
-from lockstep.data.tables import parse_source, read_bytes, require
-from lockstep.errors import ExpectationsFailed
+from lockstep.data.distributions import distributions
+from lockstep.data.expectations import Expectation, parse_suite
+from lockstep.data.tables import read_bytes
+from lockstep.data.validation_page import page
+from lockstep.errors import DataError, ExpectationsFailed
+from lockstep.files import write_atomic
 from lockstep.sealing.keyring import open_keyring
 from tasks._params import Params, key, load_params
 from tasks._stage import arguments, command, measured, write_report
 
 
 class ValidateParams(Params):
+    section = "validate"
+
     target: str = key("data.target")
+    min_category_rows: int = key("data.min_category_rows", ge=1)
+    suite_parameters: dict[str, int | float | str | datetime.date] = key("validate.suite_parameters")
 
 
 class SourceParams(Params):
@@ -27,37 +33,55 @@ class SourceParams(Params):
     encoding: str = key("data.encoding")
 
 
-def run(table: pa.Table, suite: Sequence[Expectation], params: ValidateParams) -> dict[str, Any]:
+class Validation(NamedTuple):
+    """What was found: the report's content, the page to look at, and whether the pipeline may go on."""
+
+    report: dict[str, Any]
+    page: str
+    failed: list[Result]
+
+    def refuse(self, where: str) -> None:
+        """Raise ExpectationsFailed, with a table of what broke, unless the pipeline may go on."""
+        if self.failed:
+            raise ExpectationsFailed(
+                f"{len(self.failed)} of {self.report['n_expectations']} expectations failed:\n"
+                f"{_as_text(self.failed)}\n{where} shows the columns. "
+                "Correct the source, or review the suite data/expectations.json."
+            )
+
+
+def run(table: Batches, suite: Sequence[Expectation], params: ValidateParams) -> Validation:
     """Check `table` against `suite`.
 
     Returns
     -------
-    dict
-        Report: row count, passed and failed expectations, a result each. Without a person's value.
+    Validation
+        Its report has row count, held, warned and failed expectations and a result each, without a person's value.
 
     Raises
     ------
-    ExpectationsFailed
-        With a table that names column, expectation, observed figure and share of rows.
     DataError
         The target is missing, or a column bears a reserved name.
+    ParameterError
+        The suite names a parameter that `params` lack.
     """
-    refuse_reserved(table.column_names)
-    results = check(table, suite)
-    failed = [result for result in results if not result.passed]
-    if failed:
-        raise ExpectationsFailed(
-            f"{len(failed)} of {len(results)} expectations failed:\n{_as_text(failed)}\n"
-            "Correct the source, or review the suite data/expectations.json."
+    refuse_reserved(table.schema.names)
+    results = check(table, suite, params.suite_parameters)
+    failed = [result for result in results if result.failed]
+    if not failed and params.target not in table.schema.names:
+        raise DataError(
+            f"data.target names [{params.target!r}], which the table lacks. It has: {table.schema.names}."
         )
-    require(table, [params.target], "data.target")
-    return {
-        "n_rows": len(table),
-        "n_columns": table.num_columns,
+    report = {
+        "n_rows": table.num_rows,
+        "n_columns": len(table.schema),
         "n_expectations": len(results),
-        "n_failed": 0,
+        "n_failed": len(failed),
+        "n_warned": sum(result.warned for result in results),
         "results": [result.as_dict() for result in results],
     }
+    columns = distributions(table, suite, params.min_category_rows)
+    return Validation(report, page(table.num_rows, results, columns, params.min_category_rows), failed)
 
 
 def _as_text(results: Sequence[Result]) -> str:
@@ -74,16 +98,21 @@ def _as_text(results: Sequence[Result]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    args = arguments("validate", argv, "source", "expectations", "report")
+    args = arguments("validate", argv, "source", "expectations", "report", "page")
     params = load_params(ValidateParams, args.params)
     origin = load_params(SourceParams, args.params)
+
+    def keyed(content: bytes) -> str:
+        return open_keyring(origin.project).digest(content)
+
     with measured("validate"):
         suite = parse_suite(read_bytes(args.expectations), str(args.expectations))
-        content, name = read_content(args.source, lambda data: open_keyring(origin.project).digest(data))
-        report = run(parse_source(content, name, encoding=origin.encoding), suite, params)
+        with open_batches(args.source, keyed, origin.encoding) as (table, digest):
+            validation = run(table, suite, params)
+        write_atomic(args.page, validation.page.encode())
+        validation.refuse(str(args.page))
         # `encrypt` compares it: what is sealed is what was validated.
-        report["source_sha256"] = hashlib.sha256(content).hexdigest()
-        write_report(args.report, report)
+        write_report(args.report, {**validation.report, "source_sha256": digest})
 
 
 if __name__ == "__main__":

@@ -49,9 +49,14 @@ def results() -> None:
     console.print(gates)
     console.print(_candidates())
     console.print(f"Verdict: {evaluation['verdict']}")
+    warned = _read("reports/validate.json").get("n_warned", 0)
+    if warned:
+        console.print(
+            f"Source:  {warned:,} warnings of the expectation suite; reports/validation.html shows them"
+        )
     _print_bundle(console)
     console.print(
-        "Look further:  `lockstep report`  reports/  `dvc plots show`  `dvc dag`  `dvc metrics show`\n"
+        "Look further:  `lockstep report`  reports/  reports/validation.html  `dvc plots show`  `dvc dag`\n"
         "Next:          . .venv/bin/activate\n"
         "               lockstep up       the Prefect UI, and a nightly run\n"
         "               lockstep serve    scores over HTTP\n"

@@ -1,80 +1,34 @@
-"""Great Expectations over a table, with results that hold no person's value."""
+"""An expectation suite in Great Expectations' JSON: what it holds, and what it says with a run's parameters."""
 
 from __future__ import annotations
 
+import datetime
 import json
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 
-from lockstep.errors import DataError
-
-if TYPE_CHECKING:
-    import pandas as pd
+from lockstep.errors import DataError, ParameterError
 
 Expectation = Mapping[str, Any]
+Parameter = int | float | str | datetime.date
 
-# An observed minimum or a most common value is somebody's; these are statistics of all rows, or of the schema.
-_STATISTICS = frozenset(
-    {
-        "expect_table_row_count_to_be_between",
-        "expect_table_row_count_to_equal",
-        "expect_table_column_count_to_be_between",
-        "expect_table_column_count_to_equal",
-        "expect_column_mean_to_be_between",
-        "expect_column_stdev_to_be_between",
-        "expect_column_proportion_of_unique_values_to_be_between",
-        "expect_column_proportion_of_non_null_values_to_be_between",
-        "expect_column_unique_value_count_to_be_between",
-        "expect_column_values_to_be_of_type",
-    }
-)
+CRITICAL, WARNING, INFO = "critical", "warning", "info"
+"""Great Expectations' severities: a critical expectation that breaks stops the pipeline, another one is reported."""
 
+DRIFT = "expect_column_kl_divergence_to_be_less_than"
 
-@dataclass(frozen=True)
-class Result:
-    """Outcome of one expectation.
-
-    Attributes
-    ----------
-    column
-        Column's name; None for one of the whole table.
-    expectation
-        Its type in Great Expectations' vocabulary.
-    expected
-        Its arguments but the column.
-    passed
-        Whether it held.
-    observed
-        Observed statistic, data type or defect, in words; never a person's value.
-    rows
-        Rows that broke it; None for an expectation of no single row.
-    share
-        The same as a share of all rows, in [0, 1].
-    """
-
-    column: str | None
-    expectation: str
-    expected: dict[str, Any]
-    passed: bool
-    observed: str
-    rows: int | None
-    share: float | None
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+_PARAMETER = "$PARAMETER"
 
 
 def parse_suite(content: bytes, name: str) -> list[Expectation]:
-    """Expectations of a suite in Great Expectations' JSON.
+    """Expectations of a suite in Great Expectations' JSON, of version 1 or before it.
 
     Raises
     ------
     DataError
-        No JSON, no suite, or an empty one: nothing expected would let everything pass.
+        No JSON, no suite, an unknown severity, or an empty suite: nothing expected would let everything pass.
     """
     try:
         suite = json.loads(content)
@@ -83,10 +37,32 @@ def parse_suite(content: bytes, name: str) -> list[Expectation]:
     expectations = suite.get("expectations") if isinstance(suite, dict) else None
     if not isinstance(expectations, list) or not expectations:
         raise DataError(f"{name} holds no expectations. Write some, or run `lockstep init`.")
-    for expectation in expectations:
-        if not isinstance(expectation, dict) or not isinstance(expectation.get("type"), str):
-            raise DataError(f'{name}: an expectation is {{"type": ..., "kwargs": {{...}}}}.')
-    return expectations
+    return [_parse(expectation, name) for expectation in expectations]
+
+
+def _parse(expectation: Any, name: str) -> Expectation:
+    if isinstance(expectation, dict) and "expectation_type" in expectation:
+        # Before version 1.
+        expectation = {"type": expectation["expectation_type"]} | {
+            key: value for key, value in expectation.items() if key != "expectation_type"
+        }
+    if (
+        not isinstance(expectation, dict)
+        or not isinstance(expectation.get("type"), str)
+        or not isinstance(expectation.get("kwargs", {}), dict)
+    ):
+        raise DataError(f'{name}: an expectation is {{"type": ..., "kwargs": {{...}}}}.')
+    if severity(expectation) not in (CRITICAL, WARNING, INFO):
+        raise DataError(
+            f"{name}: {expectation['type']} has the severity {severity(expectation)!r}. "
+            f"It is {CRITICAL}, {WARNING} or {INFO}."
+        )
+    return expectation
+
+
+def severity(expectation: Expectation) -> str:
+    """Severity of an expectation; critical where it names none."""
+    return str(expectation.get("severity", CRITICAL))
 
 
 def public_categories(suite: Sequence[Expectation]) -> dict[str, list[str]]:
@@ -98,85 +74,99 @@ def public_categories(suite: Sequence[Expectation]) -> dict[str, list[str]]:
     }
 
 
-def check(table: pa.Table, suite: Sequence[Expectation]) -> list[Result]:
-    """Validate `table` against `suite`.
+def references(suite: Sequence[Expectation]) -> dict[str, dict[str, Any]]:
+    """Reference distribution by column, from the suite's expectations about drift.
 
     Returns
     -------
-    list of Result
-        One per expectation, in the suite's order.
+    dict
+        ``values`` or ``bins``, and ``weights``, as Great Expectations names them; the weights are shares of the rows
+        that are not missing.
+    """
+    return {
+        e["kwargs"]["column"]: e["kwargs"]["partition_object"]
+        for e in suite
+        if e["type"] == DRIFT and isinstance(e["kwargs"].get("partition_object"), dict)
+    }
+
+
+def columns_of(expectation: Expectation, names: Sequence[str] = ()) -> list[str]:
+    """Columns that an expectation looks at, those of its condition included.
+
+    Parameters
+    ----------
+    names
+        Columns of the table: where a condition is written as text, those whose names occur in it count.
+    """
+    kwargs = expectation.get("kwargs", {})
+    found = [kwargs[key] for key in ("column", "column_A", "column_B") if key in kwargs]
+    found += kwargs.get("column_list", [])
+    condition = kwargs.get("row_condition")
+    if isinstance(condition, str):
+        found += [name for name in names if name in condition]
+    else:
+        found += _named(condition)
+    return list(dict.fromkeys(found))
+
+
+def _named(condition: Any) -> list[str]:
+    if isinstance(condition, Mapping):
+        own = condition.get("column")
+        if isinstance(own, Mapping) and "name" in own:
+            return [own["name"]]
+        return [name for part in condition.values() for name in _named(part)]
+    if isinstance(condition, list):
+        return [name for part in condition for name in _named(part)]
+    return []
+
+
+def resolved(
+    suite: Sequence[Expectation], parameters: Mapping[str, Parameter], schema: pa.Schema
+) -> list[Expectation]:
+    """The suite with its ``{"$PARAMETER": name}`` replaced by values, and bounds of times as times.
 
     Raises
     ------
-    DataError
-        Great Expectations does not know an expectation or its arguments.
+    ParameterError
+        A parameter is missing, or an expression stands in its place: Great Expectations would take ``now()``,
+        and no run could be repeated.
     """
-    # Read once, at the import below: no figures about a run leave the machine.
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
-    import great_expectations as gx
-
-    context = gx.get_context(mode="ephemeral")
-    bars: Any = {"globally": False, "metric_calculations": False}
-    context.variables.progress_bars = bars
-    batch = (
-        context.data_sources.add_pandas("lockstep")
-        .add_dataframe_asset("source")
-        .add_batch_definition_whole_dataframe("whole")
-        .get_batch({"dataframe": _frame(table)})
-    )
-    # The samples of failing rows that other result formats carry are people's data.
-    outcome = batch.validate(
-        gx.ExpectationSuite(name="source", expectations=[_parse(e, i) for i, e in enumerate(suite)]),
-        result_format={"result_format": "BASIC", "partial_unexpected_count": 0},
-    )
-    results: list[Any] = outcome.results
-    by_position = {r.expectation_config.meta["position"]: r for r in results}
-    return [_result(by_position[i], set(table.column_names)) for i in range(len(suite))]
+    return [{**e, "kwargs": _resolve(e, parameters, schema)} for e in suite]
 
 
-def _frame(table: pa.Table) -> pd.DataFrame:
-    return table.to_pandas()
+def _resolve(
+    expectation: Expectation, parameters: Mapping[str, Parameter], schema: pa.Schema
+) -> dict[str, Any]:
+    kwargs = dict(expectation.get("kwargs", {}))
+    column = kwargs.get("column")
+    dtype = schema.field(column).type if column in schema.names else pa.null()
+    for key, value in kwargs.items():
+        if isinstance(value, Mapping) and _PARAMETER in value:
+            name = value[_PARAMETER]
+            if name not in parameters:
+                raise ParameterError(
+                    f"{expectation['type']} of {column!r} names the parameter {name!r}: add its value under "
+                    f"validate.suite_parameters in params.yaml, which has {sorted(parameters)}."
+                )
+            value = parameters[name]
+        if key in ("min_value", "max_value"):
+            value = _bound(value, dtype)
+        kwargs[key] = value
+    return kwargs
 
 
-def _parse(expectation: Expectation, position: int) -> Any:
-    from great_expectations.exceptions.exceptions import GreatExpectationsError
-    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
-
-    kind, arguments = expectation["type"], dict(expectation.get("kwargs", {}))
-    try:
-        # Results come back in Great Expectations' own order.
-        meta = {"position": position}
-        return ExpectationConfiguration(type=kind, kwargs=arguments, meta=meta).to_domain_obj()
-    except (GreatExpectationsError, ValueError, TypeError) as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise DataError(f"Great Expectations refuses {kind} with {sorted(arguments)}: {reason}.") from None
-
-
-def _result(outcome: Any, columns: set[str]) -> Result:
-    config, figures = outcome.expectation_config, outcome.result
-    expected = {k: v for k, v in config.kwargs.items() if k not in ("column", "batch_id")}
-    column = config.kwargs.get("column")
-    rows = figures.get("unexpected_count") if "element_count" in figures else None
-    total = figures.get("element_count")
-    if column is not None and column not in columns:
-        observed = "no such column"
-    elif outcome.exception_info.get("raised_exception") is not False:
-        observed = "could not be evaluated: the column is of another type than the expectation needs"
-    elif config.type in _STATISTICS:
-        observed = str(figures.get("observed_value"))
-    elif config.type == "expect_table_columns_to_match_set":
-        mismatched = figures.get("details", {}).get("mismatched", {})
-        observed = ", ".join(f"{k}: {v}" for k, v in sorted(mismatched.items())) or "the same"
-    elif rows is not None:
-        observed = f"{rows:,} of {total:,} rows break it" if rows else "all rows hold it"
-    else:
-        observed = "held" if outcome.success else "broken (the figure would be a person's value)"
-    return Result(
-        column=column,
-        expectation=config.type,
-        expected=expected,
-        passed=bool(outcome.success),
-        observed=observed,
-        rows=None if rows is None else int(rows),
-        share=None if rows is None or not total else round(rows / total, 6),
-    )
+def _bound(value: Any, dtype: pa.DataType) -> Any:
+    """`value` in the type that Great Expectations compares a column of `dtype` with."""
+    if isinstance(value, datetime.date) and not pa.types.is_timestamp(dtype):
+        return value.isoformat()
+    if pa.types.is_timestamp(dtype):
+        if isinstance(value, str):
+            try:
+                value = datetime.datetime.fromisoformat(value)
+            except ValueError:
+                return value
+        if isinstance(value, datetime.date) and not isinstance(value, datetime.datetime):
+            value = datetime.datetime(value.year, value.month, value.day)
+        if isinstance(value, datetime.datetime) and dtype.tz is not None and value.tzinfo is None:
+            value = value.replace(tzinfo=datetime.UTC)
+    return value

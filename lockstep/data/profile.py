@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lockstep.data.drift import drift
+from lockstep.data.rounding import round_outward
 from lockstep.data.tables import is_category
 
 MAX_CATEGORIES = 200
@@ -51,31 +54,17 @@ def profile(table: pa.Table, target: str, min_category_rows: int) -> list[dict[s
             suite += _categories(name, column, min_category_rows)
         elif pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
             suite += _range(name, column)
+        suite += drift(name, column, min_category_rows)
     return suite
 
 
 def to_json(suite: Sequence[Mapping[str, Any]], name: str) -> bytes:
     """A suite as Great Expectations stores it, an expectation a block, so that a review reads it line by line."""
     document = {"expectations": list(suite), "meta": {}, "name": name}
-    return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
-
-
-def round_outward(low: float, high: float) -> tuple[float, float]:
-    """Bounds of one significant digit outside [low, high]: an extreme is somebody's value, its magnitude is not.
-
-    Zero stays: it is an amount that many rows share, or none.
-    """
-    return _round(low, math.floor), _round(high, math.ceil)
-
-
-def _round(value: float, towards: Any) -> float:
-    if value == 0:
-        return 0
-    unit = 10.0 ** math.floor(math.log10(abs(value)))
-    rounded = towards(value / unit) * unit
-    if rounded == value:
-        rounded += unit if towards is math.ceil else -unit
-    return int(rounded) if unit >= 1 else round(rounded, 12)
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    # Weights and edges mean something together only. No string of JSON has a line break.
+    text = re.sub(r"\[\n[\s\d.,e+-]*\n\s*\]", lambda row: json.dumps(json.loads(row[0])), text)
+    return (text + "\n").encode()
 
 
 def _expect(kind: str, **kwargs: Any) -> dict[str, Any]:

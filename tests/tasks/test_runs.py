@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from lockstep.data import columns
+from lockstep.data.batches import TableBatches
 from lockstep.errors import DataError, ExpectationsFailed, LockstepError, ParameterError
 from tasks import debias, encrypt, evaluate, resample, sample, split, validate
 
@@ -53,18 +54,17 @@ def test_sample_keeps_a_share_of_each_file_spread_evenly() -> None:
 
 
 def test_validate_reports_without_values_and_stops_with_a_table() -> None:
+    params = validate.ValidateParams(target="y", min_category_rows=5, suite_parameters={})
     suite = [{"type": "expect_column_values_to_be_between", "kwargs": {"column": "score", "max_value": 149}}]
-    report = validate.run(SOURCE, suite, validate.ValidateParams(target="y"))
+    report = validate.run(TableBatches(SOURCE), suite, params).report
     assert (report["n_rows"], report["n_failed"]) == (SIZE, 0)
     suite[0]["kwargs"]["max_value"] = 74
     with pytest.raises(
         ExpectationsFailed, match=r"1 of 1 .*\n  column .*\n  score +expect_column_values_to_be_between"
     ):
-        validate.run(SOURCE, suite, validate.ValidateParams(target="y"))
+        validate.run(TableBatches(SOURCE), suite, params).refuse("page.html")
     with pytest.raises(DataError, match="reserved"):
-        validate.run(
-            SOURCE.append_column(columns.MADE, SOURCE["y"]), suite, validate.ValidateParams(target="y")
-        )
+        validate.run(TableBatches(SOURCE.append_column(columns.MADE, SOURCE["y"])), suite, params)
 
 
 def test_encrypt_refuses_what_was_not_validated() -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import pyarrow as pa
 import pytest
 
-from lockstep.data.expectations import check, parse_suite, public_categories
+from lockstep.data.batches import TableBatches
+from lockstep.data.checking import Result
+from lockstep.data.checking import check as check_batches
+from lockstep.data.expectations import Expectation, parse_suite, public_categories
 from lockstep.data.profile import profile, round_outward, to_json
-from lockstep.errors import DataError
+from lockstep.errors import DataError, ParameterError
 
 TABLE = pa.table(
     {
@@ -19,6 +23,10 @@ TABLE = pa.table(
     }
 )
 SUITE = profile(TABLE, "label", 5)
+
+
+def check(table: pa.Table, suite: Sequence[Expectation]) -> list[Result]:
+    return check_batches(TableBatches(table), suite)
 
 
 def test_a_table_meets_its_own_profile() -> None:
@@ -62,7 +70,7 @@ def test_a_missing_column_is_named() -> None:
 
 def test_rows_and_share_are_counted() -> None:
     values = pa.array([20, 31, 45, 670, 31, 20] * 10)
-    (failed,) = [r for r in check(TABLE.set_column(0, "age", values), SUITE) if not r.passed]
+    (failed,) = [r for r in check(TABLE.set_column(0, "age", values), SUITE) if r.failed]
     assert (failed.rows, failed.share) == (10, pytest.approx(1 / 6, abs=1e-6))
 
 
@@ -107,3 +115,60 @@ def test_a_suite_is_written_an_expectation_a_block() -> None:
     text = to_json(SUITE, "x").decode()
     assert parse_suite(text.encode(), "x") == SUITE
     assert text.count('\n    {\n      "type"') == len(SUITE)
+
+
+def test_a_suite_of_before_version_1_is_read() -> None:
+    old = {
+        "expectation_suite_name": "old",
+        "expectations": [
+            {
+                "expectation_type": "expect_column_values_to_not_be_null",
+                "kwargs": {"column": "age"},
+                "meta": {},
+            }
+        ],
+    }
+    (result,) = check(TABLE, parse_suite(json.dumps(old).encode(), "old.json"))
+    assert (result.column, result.expectation, result.passed) == (
+        "age",
+        "expect_column_values_to_not_be_null",
+        True,
+    )
+
+
+def test_a_profile_loads_in_great_expectations_and_comes_back_the_same() -> None:
+    import great_expectations as gx
+
+    document = json.loads(to_json(SUITE, "mine"))
+    loaded = gx.ExpectationSuite(name=document["name"], expectations=document["expectations"])
+    back = parse_suite(json.dumps(loaded.to_json_dict()).encode(), "mine")
+    assert [e["type"] for e in back] == [e["type"] for e in SUITE]
+    assert all(result.passed for result in check(TABLE, back))
+
+
+def test_a_shift_is_a_warning() -> None:
+    shifted = TABLE.set_column(1, "city", pa.array(["Bonn", "Bonn", "Bonn", "Bonn", "Ulm", None] * 10))
+    (result,) = [r for r in check(shifted, SUITE) if not r.passed]
+    assert (result.column, result.expectation, result.warned) == (
+        "city",
+        "expect_column_kl_divergence_to_be_less_than",
+        True,
+    )
+
+
+@pytest.mark.parametrize("bound", ["as_of", "now() - timedelta(days=30)"])
+def test_a_missing_parameter_is_named_and_no_clock_is_read(bound: str) -> None:
+    suite = [
+        {
+            "type": "expect_column_max_to_be_between",
+            "kwargs": {"column": "age", "min_value": {"$PARAMETER": bound}},
+        }
+    ]
+    with pytest.raises(ParameterError, match=r"validate\.suite_parameters"):
+        check(TABLE, suite)
+
+
+def test_an_unknown_severity_is_refused() -> None:
+    content = b'{"expectations": [{"type": "expect_column_to_exist", "kwargs": {}, "severity": "fatal"}]}'
+    with pytest.raises(DataError, match="'fatal'"):
+        parse_suite(content, "suite.json")

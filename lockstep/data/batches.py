@@ -1,0 +1,177 @@
+"""A table as record batches: what does not fit in memory is looked at part by part, as often as it takes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from lockstep.data.sources import read_content
+from lockstep.data.tables import parse_source, refuse_twice
+from lockstep.errors import DataError
+
+BATCH_ROWS = 1 << 16
+
+_BATCH_BYTES = 64 << 20
+
+
+class Batches(Protocol):
+    """A table that gives its rows batch by batch, in one order, as often as it is asked.
+
+    Attributes
+    ----------
+    schema
+        Names and types of its columns.
+    num_rows
+        Rows of all batches.
+    """
+
+    schema: pa.Schema
+    num_rows: int
+
+    def batches(
+        self, columns: Sequence[str] | None = None, rows: int | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Batches of `columns` (None: of all) of at most `rows` rows."""
+        ...
+
+    def read(self, columns: Sequence[str]) -> pa.Table:
+        """All rows of `columns`."""
+        ...
+
+    def nulls(self, column: str) -> int:
+        """Rows in which `column` is missing."""
+        ...
+
+
+class TableBatches:
+    """A table in memory as `Batches`."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
+        self.schema = table.schema
+        self.num_rows = table.num_rows
+
+    def batches(
+        self, columns: Sequence[str] | None = None, rows: int | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """As `Batches.batches`; a batch ends where the table's chunks do."""
+        table = self._table if columns is None else self._table.select(list(columns))
+        yield from table.to_batches(max_chunksize=rows or BATCH_ROWS)
+
+    def read(self, columns: Sequence[str]) -> pa.Table:
+        """As `Batches.read`."""
+        return self._table.select(list(columns))
+
+    def nulls(self, column: str) -> int:
+        """As `Batches.nulls`."""
+        return int(self._table[column].null_count)
+
+
+class ParquetBatches:
+    """An open Parquet file, perhaps a sealed one, as `Batches`.
+
+    Raises
+    ------
+    DataError
+        It is no Parquet file, or a damaged one: at construction or by any read.
+    """
+
+    def __init__(self, file: BinaryIO | Any, name: str) -> None:
+        self._name = name
+        with self._readable():
+            self._parquet = pq.ParquetFile(file)
+        self.schema = self._parquet.schema_arrow.remove_metadata()
+        self.num_rows = self._parquet.metadata.num_rows
+
+    def batches(
+        self, columns: Sequence[str] | None = None, rows: int | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """As `Batches.batches`."""
+        names = self.schema.names if columns is None else list(columns)
+        iterator = self._parquet.iter_batches(batch_size=rows or self._batch_rows(), columns=names)
+        while True:
+            with self._readable():
+                batch = next(iterator, None)
+            if batch is None:
+                return
+            yield batch.select(names).replace_schema_metadata(None)
+
+    def read(self, columns: Sequence[str]) -> pa.Table:
+        """As `Batches.read`."""
+        with self._readable():
+            table = self._parquet.read(columns=list(columns))
+        return table.select(list(columns)).replace_schema_metadata(None)
+
+    def nulls(self, column: str) -> int:
+        """As `Batches.nulls`; from the file's statistics where it has them."""
+        metadata = self._parquet.metadata
+        path = [metadata.schema.column(i).path for i in range(metadata.num_columns)]
+        if column in path:
+            at = path.index(column)
+            groups = [metadata.row_group(i).column(at).statistics for i in range(metadata.num_row_groups)]
+            if all(group is not None and group.has_null_count for group in groups):
+                return sum(group.null_count for group in groups)
+        return sum(int(batch.column(0).null_count) for batch in self.batches([column]))
+
+    def _batch_rows(self) -> int:
+        """Fewer rows where they are wide; known from the file alone, so that a batch never depends on the machine."""
+        metadata = self._parquet.metadata
+        total = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+        wide = max(total // max(self.num_rows, 1), 8 * metadata.num_columns)
+        return max(1024, min(BATCH_ROWS, _BATCH_BYTES // wide // 1024 * 1024))
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except (pa.ArrowException, OSError):
+            raise DataError(f"{self._name} is no Parquet file, or is damaged. Write it again.") from None
+
+
+@contextmanager
+def open_batches(
+    path: Path, digest: Callable[[bytes], str], encoding: str = "utf-8"
+) -> Iterator[tuple[Batches, str]]:
+    """Open the source that a stage is given, and give it with the SHA-256 of its content.
+
+    A Parquet file is read batch by batch, and looked at once more at the end; what else there is, is read whole.
+
+    Parameters
+    ----------
+    path, digest
+        As for `lockstep.data.sources.read_content`.
+    encoding
+        Of delimited text without a byte order mark.
+
+    Raises
+    ------
+    DataError
+        As `read_content` and `lockstep.data.tables.parse_source` do; at the end, where the file changed meanwhile.
+    """
+    if path.suffix.lower() != ".parquet" or not path.is_file():
+        content, name = read_content(path, digest)
+        table = parse_source(content, name, encoding=encoding)
+        yield TableBatches(table), hashlib.sha256(content).hexdigest()
+        return
+    with path.open("rb") as file:
+        before = hashlib.file_digest(file, "sha256").hexdigest()
+        batches = ParquetBatches(file, str(path))
+        if batches.num_rows == 0:
+            raise DataError(f"{path} has no rows. Bring a table with rows below its header.")
+        refuse_twice(batches.schema.names, str(path))
+        yield batches, before
+        file.seek(0)
+        if hashlib.file_digest(file, "sha256").hexdigest() != before:
+            raise DataError(f"{path} changed while it was read. Run the stage again.")
+
+
+def plain(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """`column` without dictionary encoding."""
+    return pc.cast(column, column.type.value_type) if pa.types.is_dictionary(column.type) else column

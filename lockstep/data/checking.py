@@ -1,0 +1,356 @@
+"""Great Expectations over a table of any size, with results that hold no person's value.
+
+Great Expectations takes a data frame, and about 20 ms an expectation and a frame. So a table that is too large for one
+frame is looked at some columns at a time, all of their rows. Where even those are too many, an expectation that judges
+row by row gets the rows in parts, and its counts are added up; one of whole columns (a mean, a key) gets all in one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lockstep.data.batches import Batches
+from lockstep.data.expectations import (
+    CRITICAL,
+    DRIFT,
+    Expectation,
+    Parameter,
+    columns_of,
+    resolved,
+    severity,
+)
+from lockstep.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CELLS = 1 << 22
+"""Cells of a frame, about: 32 MiB of numbers, some hundred of text."""
+
+# An observed minimum or a most common value is somebody's; these are statistics of all rows, or of the schema.
+_STATISTICS = frozenset(
+    {
+        "expect_table_row_count_to_be_between",
+        "expect_table_row_count_to_equal",
+        "expect_table_column_count_to_be_between",
+        "expect_table_column_count_to_equal",
+        "expect_column_mean_to_be_between",
+        "expect_column_stdev_to_be_between",
+        "expect_column_proportion_of_unique_values_to_be_between",
+        "expect_column_proportion_of_non_null_values_to_be_between",
+        "expect_column_unique_value_count_to_be_between",
+        "expect_column_values_to_be_of_type",
+        "expect_column_values_to_be_in_type_list",
+        DRIFT,
+    }
+)
+# What the column names and types decide, of which any rows tell.
+_OF_SCHEMA = frozenset(
+    {
+        "expect_column_to_exist",
+        "expect_column_values_to_be_of_type",
+        "expect_column_values_to_be_in_type_list",
+        "expect_table_column_count_to_be_between",
+        "expect_table_column_count_to_equal",
+        "expect_table_columns_to_match_ordered_list",
+        "expect_table_columns_to_match_set",
+    }
+)
+_OF_ROW_COUNT = frozenset({"expect_table_row_count_to_be_between", "expect_table_row_count_to_equal"})
+# They look from row to row although Great Expectations counts rows that break them.
+_ACROSS_ROWS = frozenset(
+    {
+        "expect_column_value_z_scores_to_be_less_than",
+        "expect_column_values_to_be_decreasing",
+        "expect_column_values_to_be_increasing",
+        "expect_column_values_to_be_unique",
+        "expect_column_values_to_not_be_outliers",
+        "expect_compound_columns_to_be_unique",
+        "expect_multicolumn_values_to_be_unique",
+    }
+)
+_HEAD_ROWS = 1000
+
+
+@dataclass(frozen=True)
+class Result:
+    """Outcome of one expectation.
+
+    Attributes
+    ----------
+    column
+        Column's name, or several with commas; None for an expectation of the whole table.
+    expectation
+        Its type in Great Expectations' vocabulary.
+    expected
+        Its arguments but the columns.
+    severity
+        critical, warning or info.
+    passed
+        Whether it held.
+    observed
+        Observed statistic, data type or defect, in words; never a person's value.
+    rows
+        Rows that broke it; None for an expectation of no single row.
+    share
+        The same as a share of the rows that it looked at, in [0, 1].
+    """
+
+    column: str | None
+    expectation: str
+    expected: dict[str, Any]
+    severity: str
+    passed: bool
+    observed: str
+    rows: int | None
+    share: float | None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it broke and is critical."""
+        return not self.passed and self.severity == CRITICAL
+
+    @property
+    def warned(self) -> bool:
+        """Whether it broke and is not critical."""
+        return not self.passed and self.severity != CRITICAL
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class _Figures:
+    """What Great Expectations found; None: it could not evaluate it."""
+
+    success: bool
+    figures: dict[str, Any] | None
+
+
+def check(
+    table: Batches, suite: Sequence[Expectation], parameters: Mapping[str, Parameter] | None = None
+) -> list[Result]:
+    """Validate `table` against `suite`.
+
+    Parameters
+    ----------
+    parameters
+        Values of what the suite names as ``{"$PARAMETER": name}``.
+
+    Returns
+    -------
+    list of Result
+        One per expectation, in the suite's order.
+
+    Raises
+    ------
+    DataError
+        Great Expectations does not know an expectation or its arguments.
+    ParameterError
+        A parameter of the suite is missing.
+    """
+    suite = resolved(suite, parameters or {}, table.schema)
+    parsed = [_parse(expectation, i) for i, expectation in enumerate(suite)]
+    found: dict[int, _Figures] = {}
+    context = _context()
+    for columns, members in _plan(table, suite):
+        for frame, positions in _frames(table, columns, members, suite, parsed):
+            for position, figures in _validate(context, frame, [parsed[i] for i in positions]):
+                mostly = float(suite[position]["kwargs"].get("mostly", 1.0))
+                found[position] = _merged(found.get(position), figures, mostly)
+    return [_result(expectation, found.get(i), table.schema.names) for i, expectation in enumerate(suite)]
+
+
+def _plan(table: Batches, suite: Sequence[Expectation]) -> list[tuple[list[str] | None, list[int]]]:
+    """Columns to look at together, and the positions of the expectations that look at them.
+
+    None stands for the names and types of all columns, the empty list for the number of rows.
+    """
+    of_schema: list[int] = []
+    of_rows: list[int] = []
+    by_columns: dict[tuple[str, ...], list[int]] = {}
+    for position, expectation in enumerate(suite):
+        columns = columns_of(expectation, table.schema.names)
+        if expectation["type"] in _OF_SCHEMA:
+            of_schema.append(position)
+        elif expectation["type"] in _OF_ROW_COUNT:
+            of_rows.append(position)
+        elif set(columns) <= set(table.schema.names):
+            ordered = tuple(name for name in table.schema.names if name in columns or not columns)
+            by_columns.setdefault(ordered, []).append(position)
+    groups: list[tuple[list[str] | None, list[int]]] = [(None, of_schema), ([], of_rows)]
+    together: list[str] = []
+    members: list[int] = []
+    for needed in sorted(by_columns, key=lambda c: [table.schema.names.index(name) for name in c]):
+        union = list(dict.fromkeys([*together, *needed]))
+        if members and len(union) * table.num_rows > CELLS:
+            groups.append((together, members))
+            union, members = list(needed), []
+        together, members = union, [*members, *by_columns[needed]]
+    return [(c, m) for c, m in [*groups, (together, members)] if m]
+
+
+def _frames(
+    table: Batches,
+    columns: list[str] | None,
+    members: list[int],
+    suite: Sequence[Expectation],
+    parsed: Sequence[Any],
+) -> Iterator[tuple[pd.DataFrame, list[int]]]:
+    """Data frames to evaluate, each with the positions of its expectations."""
+    import pandas as pd
+
+    if columns is None:
+        head = next(table.batches(rows=_HEAD_ROWS), None)
+        yield _frame(table, head if head is not None else table.schema.empty_table()), members
+    elif not columns:
+        yield pd.DataFrame(index=pd.RangeIndex(table.num_rows)), members
+    elif len(columns) * table.num_rows <= CELLS or not all(_by_row(parsed[i], suite[i]) for i in members):
+        yield _frame(table, table.read(columns)), members
+    else:
+        for batch in table.batches(columns, rows=max(1, CELLS // len(columns))):
+            yield _frame(table, batch), members
+
+
+def _by_row(parsed: Any, expectation: Expectation) -> bool:
+    from great_expectations.expectations import expectation as kinds
+
+    maps = (kinds.ColumnMapExpectation, kinds.ColumnPairMapExpectation, kinds.MulticolumnMapExpectation)
+    return isinstance(parsed, maps) and expectation["type"] not in _ACROSS_ROWS
+
+
+def _frame(table: Batches, rows: pa.Table | pa.RecordBatch) -> pd.DataFrame:
+    """`rows` in the types that the whole table has in pandas, where gaps make floats of whole numbers."""
+    gaps = [
+        name
+        for name in rows.schema.names
+        if (
+            pa.types.is_integer(rows.schema.field(name).type)
+            or pa.types.is_boolean(rows.schema.field(name).type)
+        )
+        and table.nulls(name)
+    ]
+    whole = [name for name in gaps if pa.types.is_integer(rows.schema.field(name).type)]
+    for name in whole:
+        floats = pc.cast(rows.column(name), pa.float64(), safe=False)
+        rows = rows.set_column(rows.schema.get_field_index(name), name, floats)
+    frame = rows.to_pandas()
+    for name in set(gaps) - set(whole):
+        frame[name] = frame[name].astype(object)
+    return frame
+
+
+def _context() -> Any:
+    import great_expectations as gx
+
+    context = gx.get_context(mode="ephemeral")
+    bars: Any = {"globally": False, "metric_calculations": False}
+    context.variables.progress_bars = bars
+    return context
+
+
+def _validate(context: Any, frame: pd.DataFrame, expectations: Sequence[Any]) -> list[tuple[int, _Figures]]:
+    import great_expectations as gx
+
+    batch = (
+        context.data_sources.add_or_update_pandas("lockstep")
+        .add_dataframe_asset("source")
+        .add_batch_definition_whole_dataframe("whole")
+        .get_batch({"dataframe": frame})
+    )
+    # The samples of failing rows that other result formats carry are people's data.
+    outcome = batch.validate(
+        gx.ExpectationSuite(name="source", expectations=list(expectations)),
+        result_format={"result_format": "BASIC", "partial_unexpected_count": 0},
+    )
+    results: list[Any] = outcome.results
+    return [
+        (
+            result.expectation_config.meta["position"],
+            _Figures(
+                bool(result.success),
+                result.result if result.exception_info.get("raised_exception") is False else None,
+            ),
+        )
+        for result in results
+    ]
+
+
+def _merged(before: _Figures | None, now: _Figures, mostly: float) -> _Figures:
+    """Figures of two parts of the rows as those of both."""
+    if before is None or before.figures is None or now.figures is None:
+        return now if before is None or before.figures is not None else before
+    counts = Counter[str]()
+    for part in (before.figures, now.figures):
+        counts.update({k: int(v) for k, v in part.items() if k.endswith("_count")})
+    judged = counts["element_count"] - counts["missing_count"]
+    held = judged - counts["unexpected_count"]
+    return _Figures(judged == 0 or held / judged >= mostly, dict(counts))
+
+
+def _parse(expectation: Expectation, position: int) -> Any:
+    # Read once, at the import below: no figures about a run leave the machine.
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    from great_expectations.exceptions.exceptions import GreatExpectationsError
+    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+
+    kind, arguments = expectation["type"], dict(expectation["kwargs"])
+    try:
+        # Results come back in Great Expectations' own order.
+        return ExpectationConfiguration(
+            type=kind, kwargs=arguments, meta={"position": position}
+        ).to_domain_obj()
+    except (GreatExpectationsError, ValueError, TypeError) as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise DataError(f"Great Expectations refuses {kind} with {sorted(arguments)}: {reason}.") from None
+
+
+def _result(expectation: Expectation, found: _Figures | None, names: Sequence[str]) -> Result:
+    kind, kwargs = expectation["type"], expectation["kwargs"]
+    columns = columns_of({"kwargs": {k: v for k, v in kwargs.items() if k != "row_condition"}})
+    absent = [name for name in columns_of(expectation) if name not in names]
+    figures = found.figures if found else None
+    rows = figures.get("unexpected_count") if figures and "element_count" in figures else None
+    total = figures.get("element_count") if figures else None
+    if absent:
+        observed = "no such column" if absent == columns else f"no column {', '.join(absent)}"
+    elif found is None or figures is None:
+        observed = "could not be evaluated: the column is of another type than the expectation needs"
+    elif rows is not None and total is not None:
+        observed = f"{rows:,} of {total:,} rows break it" if rows else "all rows hold it"
+    elif kind == DRIFT and figures.get("observed_value") is not None:
+        observed = f"{figures['observed_value']:.4f}"
+    elif kind in _STATISTICS:
+        observed = _figure(figures.get("observed_value"))
+    elif kind == "expect_table_columns_to_match_set":
+        mismatched = figures.get("details", {}).get("mismatched", {})
+        observed = ", ".join(f"{k}: {v}" for k, v in sorted(mismatched.items())) or "the same"
+    else:
+        observed = "held" if found.success else "broken (the figure would be a person's value)"
+    return Result(
+        column=", ".join(columns) or None,
+        expectation=kind,
+        expected={
+            k: v if isinstance(v, str | int | float | list | dict | None) else str(v)
+            for k, v in kwargs.items()
+            if k not in ("column", "column_A", "column_B", "column_list", "partition_object")
+        },
+        severity=severity(expectation),
+        passed=found is not None and found.success and not absent,
+        observed=observed,
+        rows=None if rows is None else int(rows),
+        share=None if rows is None or not total else round(rows / total, 6),
+    )
+
+
+def _figure(value: Any) -> str:
+    if value is None:
+        return "no finite figure"
+    return f"{float(value):.6g}" if isinstance(value, float) else str(value)
