@@ -36,6 +36,8 @@ class Comparison:
     note: str
 
 
+_PLAIN_LOSS = ("train.focal_gamma=0.0",)
+
 COMPARISONS = {
     "resample": Comparison(
         stages=("resample", "train"),
@@ -45,7 +47,11 @@ COMPARISONS = {
             "key-id": ("train", "--key-id"),
         },
         module="tasks._resampled",
-        methods={name: [f"resample.method={name}"] for name in METHODS},
+        methods={name: [f"resample.method={name}", *_PLAIN_LOSS] for name in METHODS}
+        | {
+            "focal_loss": ["resample.method=none", "train.focal_gamma=2.0"],
+            "balanced_bagging": ["resample.method=none", *_PLAIN_LOSS, "train.ensemble=balanced_bagging"],
+        },
         note=(
             "On the validation rows. Average precision tells how well a method ranks: compare with none. What shifts "
             "the classes makes uncalibrated probabilities wrong; calibration repairs that, and train always calibrates."

@@ -55,6 +55,7 @@ class TrainParams(Params):
     l1: float = key("train.l1", ge=0)
     l2: float = key("train.l2", ge=0)
     label_smoothing: float = key("train.label_smoothing", ge=0, lt=1)
+    focal_gamma: float = key("train.focal_gamma", ge=0)
     noise: float = key("train.noise", ge=0)
     hidden: list[Annotated[int, Field(ge=1)]] = key("train.hidden", min_length=1)
     normalization: Normalization = key("train.normalization")
@@ -114,8 +115,8 @@ def run(
         np.ones(len(validation), dtype=np.float32),
     )
     schedule, ensemble = schedule_of(params), ensemble_of(params)
-    planned = [ensemble.schedule_of(i, schedule, len(data.targets)) for i in range(ensemble.trainings)]
-    with track("epochs", sum(plan.epochs for plan in planned)) as advance:
+    planned = sum(plan.epochs for plan in ensemble.schedules(schedule, data.targets))
+    with track("epochs", planned) as advance:
 
         def after_epoch(epoch: Epoch) -> None:
             on_epoch(epoch)
@@ -186,6 +187,7 @@ def schedule_of(params: TrainParams) -> Schedule:
         weight_decay=params.weight_decay,
         clip_norm=params.clip_norm,
         label_smoothing=params.label_smoothing,
+        focal_gamma=params.focal_gamma,
         precision=params.precision,
         patience=params.patience,
         min_gain=params.min_gain,

@@ -54,7 +54,7 @@ def batch_size(
 
     def epochs(size: int) -> int:
         schedule = replace(training.schedule, batch_size=size)
-        return sum(ensemble.schedule_of(i, schedule, n_rows).epochs for i in range(ensemble.trainings))
+        return sum(plan.epochs for plan in ensemble.schedules(schedule, training.data.targets))
 
     # A small table takes no larger steps, whatever params.yaml says.
     largest = replace(training.schedule, batch_size=_LARGEST).resolved(n_rows).batch_size

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from lockstep.models.checkpoints import Checkpoint, Epoch, State, values_of
 from lockstep.models.network import Network, build, inference
 from lockstep.models.scoring import logits, probabilities
 from lockstep.models.training import Data, Schedule, Trained, train
 
-Method = Literal["none", "joint", "bagging", "snapshot"]
+Method = Literal["none", "joint", "bagging", "balanced_bagging", "snapshot"]
 OnEpoch = Callable[[Epoch], None]
 
 
@@ -26,8 +27,10 @@ class Ensemble:
     method
         ``none``: one network. ``joint``: side by side in one training, apart in their initial weights and their dropout
         (Lakshminarayanan et al. 2017, arXiv:1612.01474). ``bagging``: each on rows drawn with replacement (Breiman
-        1996). ``snapshot``: one training in as many cycles of the learning rate, of which each begins where the one
-        before ended (Huang et al. 2017, arXiv:1704.00109); it takes no longer than one network.
+        1996). ``balanced_bagging``: each on as many rows of every class as the smallest has (Chen et al. 2004,
+        "Using Random Forest to Learn Imbalanced Data"). ``snapshot``: one training in as many cycles of the learning
+        rate, of which each begins where the one before ended (Huang et al. 2017, arXiv:1704.00109); it takes no longer
+        than one network.
     members
         Networks, where the method is not ``none``.
     distilled
@@ -49,12 +52,23 @@ class Ensemble:
     def schedule_of(self, member: int, schedule: Schedule, n_rows: int) -> Schedule:
         """Schedule of one of `trainings`, for `n_rows` rows."""
         resolved = replace(schedule.resolved(n_rows), seed=schedule.seed + member)
-        is_student = self.distilled and member == self.trainings - 1
-        if self.method != "snapshot" or is_student:
+        if self.method != "snapshot" or self._is_student(member):
             return resolved
         # A cycle is short, and its end is its best.
         epochs = -(-resolved.epochs // self.members)
         return replace(resolved, epochs=epochs, patience=epochs)
+
+    def schedules(self, schedule: Schedule, targets: npt.NDArray[np.float32]) -> list[Schedule]:
+        """Schedule of each of `trainings`, for rows of these `targets`."""
+        balanced = self.method == "balanced_bagging"
+        n_bag = len(_bag(targets, (schedule.seed, 0), balanced=True)) if balanced else len(targets)
+        return [
+            self.schedule_of(member, schedule, len(targets) if self._is_student(member) else n_bag)
+            for member in range(self.trainings)
+        ]
+
+    def _is_student(self, member: int) -> bool:
+        return self.distilled and member == self.trainings - 1
 
 
 def train_ensemble(
@@ -105,8 +119,10 @@ def train_ensemble(
         whole = one(replace(network, members=ensemble.members), 0, data)
     else:
         for member in range(ensemble.members):
-            if ensemble.method == "bagging":
-                members.append(one(network, member, _drawn(data, (schedule.seed, member))))
+            if ensemble.method in ("bagging", "balanced_bagging"):
+                balanced = ensemble.method == "balanced_bagging"
+                bag = _bag(data.targets, (schedule.seed, member), balanced=balanced)
+                members.append(one(network, member, data.take(bag)))
             else:
                 initial = values_of(members[-1].model.weights) if members else None
                 members.append(one(network, member, data, initial=initial))
@@ -117,10 +133,21 @@ def train_ensemble(
     return one(network, ensemble.trainings - 1, replace(data, targets=soft))
 
 
-def _drawn(data: Data, seed: tuple[int, int]) -> Data:
-    """As many rows as there are, with replacement."""
-    n_rows = len(data.targets)
-    return data.take(np.random.default_rng(seed).integers(n_rows, size=n_rows))
+def _bag(targets: npt.NDArray[np.float32], seed: tuple[int, int], *, balanced: bool) -> npt.NDArray[np.int64]:
+    """Rows drawn with replacement: as many as there are, or of each class as many as the smallest has."""
+    rng, n_rows = np.random.default_rng(seed), len(targets)
+    if not balanced:
+        return rng.integers(n_rows, size=n_rows)
+    classes = _classes(targets)
+    counts = np.bincount(classes)
+    smallest = counts[counts > 0].min()
+    return np.concatenate(
+        [rng.choice(np.flatnonzero(classes == code), smallest) for code in np.flatnonzero(counts)]
+    )
+
+
+def _classes(targets: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    return targets.argmax(axis=1) if targets.shape[1] > 1 else (targets[:, 0] >= 0.5).astype(np.int64)
 
 
 def _joined(network: Network, members: list[Trained]) -> Trained:

@@ -32,6 +32,7 @@ def rehearse(network: Network, schedule: Schedule, data: Data) -> Callable[[floa
     rate = make_schedule("constant", 1.0, 1.0, 1, 0.0)
     scaled = schedule.precision == "float16"
     model.label_smoothing = schedule.label_smoothing
+    model.focal_gamma = schedule.focal_gamma
     model.compile(
         optimizer=make_optimizer(
             schedule.optimizer, rate, schedule.weight_decay, schedule.clip_norm, scaled=scaled

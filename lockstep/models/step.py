@@ -9,6 +9,8 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from lockstep.models.losses import cross_entropy, focal
+
 
 def trainable(inputs: dict[str, Any], logits: Any) -> Any:
     """A functional model whose `fit` takes `train_step`."""
@@ -21,6 +23,7 @@ def _model_class() -> Any:
 
     class Tabular(keras.Model):
         label_smoothing = 0.0
+        focal_gamma = 0.0
 
         def train_step(self, batch: Any) -> dict[str, Any]:
             return {"loss": train_step(self, batch)}
@@ -29,7 +32,9 @@ def _model_class() -> Any:
 
 
 def loss_of(model: Any, inputs: Any, targets: Any, weights: Any, logits: Any) -> Any:
-    """This replica's share of the loss of a batch: the mean over all replicas' rows of the members' cross-entropies.
+    """This replica's share of the loss of a batch: the mean over all replicas' rows of the members' losses.
+
+    A row's loss is its cross-entropy, or the focal loss where the model's ``focal_gamma`` is not 0.
 
     Parameters
     ----------
@@ -46,10 +51,8 @@ def loss_of(model: Any, inputs: Any, targets: Any, weights: Any, logits: Any) ->
     smoothing, width = model.label_smoothing, targets.shape[-1]
     targets = targets * (1.0 - smoothing) + smoothing / max(width, 2)
     targets = tf.broadcast_to(targets[:, None, :], tf.shape(logits))
-    if width == 1:
-        of_members = tf.nn.sigmoid_cross_entropy_with_logits(targets, logits)[:, :, 0]
-    else:
-        of_members = tf.nn.softmax_cross_entropy_with_logits(targets, logits)
+    gamma = model.focal_gamma
+    of_members = focal(targets, logits, gamma) if gamma else cross_entropy(targets, logits)
     # Their sum, so that each has the gradient that it would have alone, before all are clipped together.
     each = tf.reduce_sum(of_members, axis=1)
     replicas = tf.distribute.get_replica_context()

@@ -41,6 +41,8 @@ class Schedule:
         Decoupled weight decay, and the largest norm of all gradients together.
     label_smoothing
         Share of each label that is spread over all classes, in [0, 1).
+    focal_gamma
+        Exponent of the focal loss (`lockstep.models.losses.focal`); 0: cross-entropy.
     precision
         What the layers compute in.
     patience, min_gain
@@ -62,6 +64,7 @@ class Schedule:
     weight_decay: float = 0.0
     clip_norm: float = 1.0
     label_smoothing: float = 0.0
+    focal_gamma: float = 0.0
     precision: Precision = "float32"
     patience: int = 4
     min_gain: float = 0.0
@@ -183,6 +186,7 @@ def train(
             scaled=schedule.precision == "float16",
         )
         model.label_smoothing = schedule.label_smoothing
+        model.focal_gamma = schedule.focal_gamma
         model.compile(optimizer=optimizer)
         if initial is not None:
             checkpoints.assign(model.weights, initial)

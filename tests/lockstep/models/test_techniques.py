@@ -43,6 +43,22 @@ def kernels(network: Network, schedule: Schedule = SCHEDULE) -> npt.NDArray[np.f
     return np.concatenate([w.numpy().ravel() for w in trained.model.weights if w.path.endswith("/kernel")])
 
 
+def test_the_focal_loss_is_that_of_keras() -> None:
+    model = made()
+    model.focal_gamma = 2.0
+    logits = RNG.normal(size=(64, 1, 1)).astype(np.float32)
+    expected = keras.losses.BinaryFocalCrossentropy(from_logits=True, gamma=2.0)(BATCH[1], logits[:, 0])
+    ones = np.ones(64, dtype=np.float32)
+    assert float(loss_of(model, BATCH[0], BATCH[1], ones, logits)) == pytest.approx(float(expected), rel=1e-5)
+    several = np.eye(3, dtype=np.float32)[RNG.integers(3, size=64)]
+    logits = RNG.normal(size=(64, 1, 3)).astype(np.float32)
+    # Keras weighs by alpha what the paper calls its variant; 1 is none.
+    per_class = keras.losses.CategoricalFocalCrossentropy(from_logits=True, gamma=2.0, alpha=1.0)
+    expected = per_class(several, logits[:, 0])
+    assert float(loss_of(model, BATCH[0], several, ones, logits)) == pytest.approx(float(expected), rel=1e-5)
+    train_step(model, (BATCH[0], BATCH[1], ones))
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_the_loss_is_that_of_keras(smoothing: float) -> None:
     model = made()
