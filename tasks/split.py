@@ -7,12 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 
 from lockstep.data.columns import GROUP, SEEN
 from lockstep.data.labels import binary_labels
-from lockstep.data.splitting import Mask, hold_out, identical, joined, latest, of_one_id
+from lockstep.data.splitting import Mask, hold_out, identical, joined, latest, of_one_id, times_of
 from lockstep.data.tables import SCHEMA, from_parquet, require, to_parquet
 from lockstep.errors import DataError, ParameterError
 from lockstep.sealing.vault import open_vault
@@ -142,19 +141,7 @@ def _require_classes(parts: Mapping[str, Mask]) -> None:
 
 def _times(source: pa.Table, name: str) -> npt.NDArray[Any]:
     require(source, [name], "data.time_column")
-    column = source[name]
-    kind = column.type
-    if not (pa.types.is_date(kind) or pa.types.is_timestamp(kind) or pa.types.is_integer(kind)
-            or pa.types.is_floating(kind)):  # fmt: skip
-        raise DataError(
-            f"data.time_column {name!r} is of type {kind}; a time is a date, a time stamp or a number. Write it as "
-            "2024-05-31 or 2024-05-31 10:00:00 at the source."
-        )
-    times = np.asarray(column.to_numpy())
-    missing = int(pd.isna(times).sum())
-    if missing:
-        raise DataError(f"data.time_column {name!r} is missing in {missing:,} rows. Drop those rows.")
-    return times
+    return times_of(source[name], name)
 
 
 def _ids(source: pa.Table, name: str | None) -> npt.NDArray[np.int64] | None:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from lockstep.data.columns import refuse_reserved
 from lockstep.data.findings import Finding, duplicates, look_at
 from lockstep.data.leaks import Codes, Labels
+from lockstep.data.splitting import times_of
 from lockstep.data.tables import is_category, require
 from lockstep.errors import DataError
 
@@ -104,6 +105,8 @@ def find_roles(
     label = min(counts, key=lambda name: (counts[name], name)) if positive is None else positive
     if label not in counts:
         raise DataError(f"--positive {label!r} is no label of target {target!r}. It holds: {sorted(counts)}.")
+    if time is not None:
+        times_of(table[time], time)
     numbers = class_numbers(table[target])
     labels = Labels.of(numbers)
     findings = tuple(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
 from lockstep.errors import DataError
 
@@ -38,6 +40,32 @@ def joined(first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> npt.N
     size = n_rows + n_columns
     edges = coo_array((np.ones(len(rows), dtype=bool), (rows, n_rows + columns)), shape=(size, size))
     return np.asarray(connected_components(edges, directed=False)[1][rows], dtype=np.int64)
+
+
+def times_of(column: pa.ChunkedArray, name: str) -> npt.NDArray[Any]:
+    """Times of the column `name` in a type that can be ordered, shape (n,).
+
+    Raises
+    ------
+    DataError
+        A time is missing, or is no date, time stamp, number or text of the form 2024-05-31 10:00:00.
+    """
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        # So databases without a type for it hold a date.
+        with suppress(pa.ArrowInvalid):
+            column = column.cast(pa.timestamp("us"))
+    kind = column.type
+    kinds = (pa.types.is_date, pa.types.is_timestamp, pa.types.is_integer, pa.types.is_floating)
+    if not any(is_one(kind) for is_one in kinds):
+        raise DataError(
+            f"Column {name!r} is of type {kind}; a time is a date, a time stamp or a number. Write it as 2024-05-31 or "
+            "2024-05-31 10:00:00 at the source."
+        )
+    times = np.asarray(column.to_numpy())
+    missing = int(pd.isna(times).sum())
+    if missing:
+        raise DataError(f"The time {name!r} is missing in {missing:,} rows. Drop those rows.")
+    return times
 
 
 def latest(times: npt.NDArray[Any], share: float) -> Mask:

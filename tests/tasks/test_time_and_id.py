@@ -117,6 +117,10 @@ def test_times_that_split_nothing() -> None:
     gaps = SOURCE.set_column(5, "when", pa.array([*range(SIZE - 1), None]))
     with pytest.raises(DataError, match="missing in 1 rows"):
         split.run(gaps, params(time_column="when"))
+    words = SOURCE.set_column(5, "when", pa.array([str(day) for day in OLD]))
+    assert [len(part) for part in split.run(words, params(time_column="when"))[:3]] == [
+        len(part) for part in split.run(SOURCE, params(time_column="when"))[:3]
+    ]
     late = SOURCE.set_column(7, "y", pa.array(["no"] * 1000 + ["yes"] * 200)).set_column(
         5, "when", pa.array(range(SIZE))
     )

@@ -82,6 +82,8 @@ def y_of(labels: list[str]) -> str:
         (TABLE, {"target": "z"}, "--target names"),
         (TABLE, {"sensitive": "race"}, "--sensitive names"),
         (TABLE, {"sensitive": "age"}, "hold numbers"),
+        (TABLE, {"time": "word"}, "'word' is of type string; a time is"),
+        (TABLE, {"id_column": "sex", "sensitive": "sex"}, "more than one of target, sensitive, time and id"),
         (TABLE, {"positive": "maybe"}, "'maybe' is no label"),
         ("x,y\n" + ",a\n,b\n" * 20, {}, "No feature is left"),
     ],

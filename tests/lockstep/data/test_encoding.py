@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lockstep.data.encoding import FIRST, MISSING, OTHER, Encoder
+from lockstep.data.tables import raw_columns
 from lockstep.errors import DataError, ModelError
+from lockstep.serving.protocol import parse_request
 
 
 def table(**columns: list[Any]) -> dict[str, npt.NDArray[Any]]:
@@ -175,3 +180,48 @@ def test_property_encoding_survives_serialisation_and_stays_in_bounds(
     assert np.isfinite(numeric).all()
     assert ((numeric >= 0) & (numeric <= 1)).all()
     assert ((codes >= 0) & (codes < encoder.n_codes)).all()
+
+
+def test_ten_thousand_rows_one_by_one_as_the_server_gets_them_are_encoded_as_the_table() -> None:
+    rng = np.random.default_rng(11)
+
+    def draw(n: int, known: bool) -> pa.Table:
+        """Rows of every type that a source may have; where not `known`, also what training never saw."""
+        gaps = rng.random((8, n)) < 0.1
+        words = rng.choice(["a", "ö", "true", "007", "", " b", *([] if known else ["new", "A", "🦉"])], n)
+        codes = [f"c{i}" for i in rng.integers(0, 3000 if known else 4000, n)]
+        amounts = np.where(rng.random(n) < 0.6, 0.0, rng.lognormal(3, 2 if known else 40, n))
+        whole = rng.integers(-50, 50, n) if known else rng.integers(-(2**62), 2**62, n)
+        columns = {
+            "word": pa.array(words, mask=gaps[0]),
+            "code": pa.array(codes, mask=gaps[1]),
+            "member": pa.array(rng.random(n) < 0.5, mask=gaps[2]),
+            "state": pa.array(rng.choice(["x", "y"], n), mask=gaps[3]).dictionary_encode(),
+            "amount": pa.array(amounts, mask=gaps[4]),
+            "whole": pa.array(whole, mask=gaps[5]),
+            "single": pa.array(rng.normal(size=n).astype(np.float32), mask=gaps[6]),
+            "price": pa.array([Decimal(int(p)) / 4 for p in rng.integers(0, 9, n)], pa.decimal128(9, 2), mask=gaps[7]),
+        }  # fmt: skip
+        return pa.table(columns)
+
+    train, unseen = draw(5000, known=True), draw(10_000, known=False)
+    encoder = Encoder.fit(raw_columns(train, train.column_names), bins=16, min_value_rows=5)
+    encoder = Encoder.from_json(encoder.to_json())
+    whole = encoder.encode(raw_columns(unseen, unseen.column_names))
+    kinds = {column.name: column.kind for column in encoder.columns}
+    assert len(set(kinds.values())) == 2
+    datatypes = {"whole": "INT64", "single": "FP32"}
+    for i, row in enumerate(unseen.to_pylist()):
+        inputs = []
+        for name, value in row.items():
+            if kinds[name] == "category":
+                sent = {True: "true", False: "false"}.get(value, value) if name == "member" else value
+                inputs.append({"name": name, "shape": [1], "datatype": "BYTES", "data": [sent]})
+            else:
+                sent = float(value) if isinstance(value, Decimal) else value
+                inputs.append(
+                    {"name": name, "shape": [1, 1], "datatype": datatypes.get(name, "FP64"), "data": [[sent]]}
+                )
+        alone = encoder.encode(parse_request(json.dumps({"inputs": inputs}).encode(), kinds).table)
+        assert alone.numeric.tobytes() == whole.numeric[i].tobytes(), row
+        assert alone.codes.tobytes() == whole.codes[i].tobytes(), row
