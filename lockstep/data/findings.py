@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lockstep.data.leaks import CERTAIN, SUSPICIOUS, Codes, Labels, separation
-from lockstep.data.profile import MAX_CATEGORIES, round_outward
+from lockstep.data.profile import MAX_CATEGORIES
+from lockstep.data.rounding import round_outward
 from lockstep.data.tables import is_category
 
 _SHOWN_CATEGORIES = 4
