@@ -44,6 +44,7 @@ COMPARISONS = {
         inputs={
             "train": ("resample", "--train"),
             "validation": ("train", "--validation"),
+            "transform": ("train", "--transform"),
             "key-id": ("train", "--key-id"),
         },
         module="tasks._resampled",

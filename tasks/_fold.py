@@ -1,4 +1,4 @@
-"""One fold of a cross-validation: resampling, encoder and training anew, scored on rows that none of them saw.
+"""One fold of a cross-validation: mitigation, resampling, encoder and training anew, scored on rows that none saw.
 
 No stage: `flows.cross_validate` calls it, and nothing of it is an output of the pipeline.
 """
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from lockstep.data.columns import GROUP, features
+from lockstep.data.columns import GROUP, WEIGHT, features
 from lockstep.data.encoding import Encoder
 from lockstep.data.labels import binary_labels
 from lockstep.data.splitting import folds, hold_out, identical, joined
@@ -26,7 +26,7 @@ from lockstep.models.checkpoints import State
 from lockstep.models.network import inference
 from lockstep.models.scoring import logits, probabilities
 from lockstep.sealing.vault import open_vault
-from tasks import resample, train
+from tasks import debias, resample, train
 from tasks._params import Params, key, load_params
 from tasks._stage import write_report
 
@@ -57,6 +57,7 @@ def run(
     fold: int,
     n_folds: int,
     params: FoldParams,
+    mitigation: debias.DebiasParams,
     resampling: resample.ResampleParams,
     training: train.TrainParams,
 ) -> dict[str, Any]:
@@ -98,8 +99,15 @@ def run(
     others = np.flatnonzero(~scored)
     validation = np.zeros(len(rows), dtype=bool)
     validation[others] = hold_out(groups[others], labels[others], params.validation_share, params.seed)
-    resampled = resample.run(rows.filter(pa.array(~scored & ~validation)), resampling)
-    trained = train.run(resampled.train, rows.filter(pa.array(validation)), training, NoCheckpoint())
+    fitted = debias.fit(rows.filter(pa.array(~scored & ~validation)), mitigation)
+    resampled = resample.run(fitted.train, resampling)
+    trained = train.run(
+        resampled.train,
+        rows.filter(pa.array(validation)),
+        training,
+        NoCheckpoint(),
+        transform=fitted.transform,
+    )
     probability = _score(trained, rows.filter(pa.array(scored)))
     return {
         "n_train": int(np.sum(~scored & ~validation)),
@@ -117,7 +125,7 @@ def answers_of(trained: train.Trained, rows: pa.Table) -> Floats:
     """Logits of n rows, shape (n, 1)."""
     encoder = Encoder.from_json(trained.encoder)
     _, model = saving.from_bytes(trained.network)
-    raw = raw_columns(rows, [column.name for column in encoder.columns])
+    raw = raw_columns(rows, [column.name for column in encoder.inputs])
     return logits(inference(model), encoder.encode(raw))
 
 
@@ -139,7 +147,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         from_parquet(vault.read(getattr(args, part), role=f"debiased-{part}", schema=SCHEMA))
         for part in ("train", "validation")
     ]
-    rows = pa.concat_tables([parts[0], parts[1].select(parts[0].column_names)])
+    # Training rows may have a weight, which each fold fits anew.
+    names = [name for name in parts[0].column_names if name != WEIGHT]
+    rows = pa.concat_tables([part.select(names) for part in parts])
+    mitigation = load_params(debias.DebiasParams, args.params)
     resampling = load_params(resample.ResampleParams, args.params)
     training = load_params(train.TrainParams, args.params)
-    write_report(args.report, run(rows, args.fold, args.folds, params, resampling, training))
+    write_report(args.report, run(rows, args.fold, args.folds, params, mitigation, resampling, training))

@@ -24,7 +24,10 @@ class Params(BaseModel):
     )
 
     section: ClassVar[str | None] = None
-    """Section of params.yaml that no other stage reads; a key in it that this model lacks is an error."""
+    """Section of params.yaml whose keys this model knows all; another key in it is an error."""
+
+    elsewhere: ClassVar[frozenset[str]] = frozenset()
+    """Keys of the section that other stages read."""
 
     @classmethod
     def keys(cls) -> set[str]:
@@ -80,7 +83,9 @@ def parse_params(model: type[P], document: Any, origin: str) -> P:
         raise ParameterError(f"{origin} must be a mapping of sections. Received: {type(document).__name__}.")
     own = document.get(model.section) if model.section else None
     unknown = (
-        sorted({f"{model.section}.{name}" for name in own} - model.keys()) if isinstance(own, dict) else []
+        sorted({f"{model.section}.{name}" for name in own} - model.keys() - model.elsewhere)
+        if isinstance(own, dict)
+        else []
     )
     try:
         params = model.model_validate(document)

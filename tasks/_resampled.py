@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from lockstep.data import decorrelation
+from lockstep.data.decorrelation import Decorrelation
 from lockstep.data.labels import binary_labels
 from lockstep.data.tables import SCHEMA, from_parquet
 from lockstep.evaluation.calibration_error import expected_calibration_error
@@ -31,6 +33,7 @@ from tasks._stage import write_report
 def run(
     train_rows: pa.Table,
     validation: pa.Table,
+    transform: Decorrelation | None,
     resampling: resample.ResampleParams,
     training: train.TrainParams,
 ) -> dict[str, Any]:
@@ -48,7 +51,7 @@ def run(
     The validation rows chose the epoch, too, so that all methods are flattered alike.
     """
     resampled = resample.run(train_rows, resampling)
-    trained = train.run(resampled.train, validation, training, NoCheckpoint())
+    trained = train.run(resampled.train, validation, training, NoCheckpoint(), transform=transform)
     labels = binary_labels(validation, training.target, training.positive)
     curve = trained.report["calibration"]
     before = (answers_of(trained, validation) - curve["intercept"]) / curve["slope"]
@@ -84,7 +87,7 @@ def _calibrated(answers: Floats, labels: Any, seed: int) -> Floats:
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="tasks._resampled")
-    for path in ("train", "validation", "key-id", "params", "report"):
+    for path in ("train", "validation", "transform", "key-id", "params", "report"):
         parser.add_argument(f"--{path}", required=True, type=Path)
     args = parser.parse_args(argv)
     resampling = load_params(resample.ResampleParams, args.params)
@@ -94,7 +97,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         from_parquet(vault.read(getattr(args, part), role=f"debiased-{part}", schema=SCHEMA))
         for part in ("train", "validation")
     )
+    transform = decorrelation.from_json(
+        vault.read(args.transform, role="transform", schema=decorrelation.SCHEMA)
+    )
     started = time.perf_counter()
-    report = run(train_rows, validation, resampling, training)
+    report = run(train_rows, validation, transform, resampling, training)
     report["figures"]["seconds"] = time.perf_counter() - started
     write_report(args.report, report)

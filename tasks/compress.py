@@ -65,7 +65,7 @@ def run(
         The converter failed.
     """
     refuse_made_rows(validation, "validation")
-    names = [column.name for column in encoder.columns]
+    names = [column.name for column in encoder.inputs]
     sample = sample_rows(encoder.encode(raw_columns(train, names)), params.calibration_rows, params.seed)
     candidates = convert(network, sample)
     features = encoder.encode(raw_columns(validation, names))

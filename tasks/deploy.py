@@ -97,7 +97,7 @@ def run(
         positive=params.positive,
         negative=_negative(evaluation.get("labels", ()), params.positive),
         threshold=threshold,
-        columns=tuple(InputColumn(column.name, column.kind) for column in Encoder.from_json(encoder).columns),
+        columns=_columns(Encoder.from_json(encoder)),
         candidate=candidate,
         verdict=verdict,
         gates=tuple(gates),
@@ -106,6 +106,11 @@ def run(
     )
     report = {"candidate": candidate, "verdict": verdict, "override": override}
     return Deployment(Bundle(manifest, encoder, model), report)
+
+
+def _columns(encoder: Encoder) -> tuple[InputColumn, ...]:
+    features = {column.name for column in encoder.columns}
+    return tuple(InputColumn(name, kind, sensitive=name not in features) for name, kind in encoder.inputs)
 
 
 def _negative(labels: Sequence[str], positive: str) -> str:

@@ -204,7 +204,7 @@ def _label_names(test: pa.Table, params: EvaluateParams) -> list[str]:
 
 
 def _score(scorer: Scorer, table: pa.Table) -> npt.NDArray[np.float64]:
-    return scorer.probability(raw_columns(table, [column.name for column in scorer.encoder.columns]))
+    return scorer.probability(raw_columns(table, [column.name for column in scorer.encoder.inputs]))
 
 
 def _unseen(labels: Mask, probability: npt.NDArray[np.float64], threshold: float) -> dict[str, Any]:

@@ -73,6 +73,9 @@ def run(train: pa.Table, params: ResampleParams) -> Resampled:
         table = pa.concat_tables([table, _table_of(synthetic, train, codes, params.target)])
         after = np.concatenate((after, synthetic.codes == 1))
         report["fidelity"] = _fidelity(columns, codes, synthetic, params.seed)
+    if WEIGHT in table.column_names:
+        weights = weights * pc.fill_null(table[WEIGHT], pa.scalar(1.0, pa.float32())).to_numpy()
+        table = table.drop_columns([WEIGHT])
     table = table.append_column(MADE, pa.array(made)).append_column(WEIGHT, pa.array(weights))
     report["after"] = {
         "n_rows": len(table),

@@ -10,7 +10,9 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
+from lockstep.data import decorrelation
 from lockstep.data.columns import MADE, WEIGHT, features
+from lockstep.data.decorrelation import Decorrelation
 from lockstep.data.encoding import ENCODER_SCHEMA, Encoder
 from lockstep.data.labels import binary_labels, flag, refuse_made_rows
 from lockstep.data.tables import SCHEMA, from_parquet, raw_columns
@@ -90,6 +92,7 @@ def run(
     params: TrainParams,
     checkpoint: Checkpoint,
     on_epoch: Callable[[Epoch], None] = _ignore,
+    transform: Decorrelation | None = None,
 ) -> Trained:
     """Fit encoder and network on the training rows, calibrate on the validation rows.
 
@@ -99,6 +102,8 @@ def run(
         Tells the state to go on from, and keeps that after each epoch.
     on_epoch
         Called after each epoch.
+    transform
+        What `debias` has the encoder take from the features.
 
     Raises
     ------
@@ -107,10 +112,10 @@ def run(
     """
     refuse_made_rows(validation, "validation")
     names = features(train_rows.column_names, params.target)
-    encoder, data = encode(train_rows, params)
+    encoder, data = encode(train_rows, params, transform)
     labels = binary_labels(validation, params.target, params.positive).astype(int)
     held_out = Data(
-        encoder.encode(raw_columns(validation, names)),
+        encoder.encode(raw_columns(validation, [column.name for column in encoder.inputs])),
         one_hot(labels, 2),
         np.ones(len(validation), dtype=np.float32),
     )
@@ -143,12 +148,15 @@ def run(
     return Trained(encoder.to_json(), saving.to_bytes(trained.network, trained.model), trained.curve, report)
 
 
-def encode(train_rows: pa.Table, params: TrainParams) -> tuple[Encoder, Data]:
+def encode(
+    train_rows: pa.Table, params: TrainParams, transform: Decorrelation | None = None
+) -> tuple[Encoder, Data]:
     """The encoder that the training rows give, and these as it encodes them."""
     names = features(train_rows.column_names, params.target)
+    names += transform.names if transform else []
     # Of real rows alone: a repeated row would make one person's value look shared.
     real = train_rows.filter(pa.array(~flag(train_rows, MADE)))
-    encoder = Encoder.fit(raw_columns(real, names), params.bins, params.min_value_rows)
+    encoder = Encoder.fit(raw_columns(real, names), params.bins, params.min_value_rows, transform)
     return encoder, Data(
         encoder.encode(raw_columns(train_rows, names)),
         one_hot(binary_labels(train_rows, params.target, params.positive), 2),
@@ -210,18 +218,22 @@ def _curve_table(curve: Sequence[Epoch]) -> bytes:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    args = arguments("train", argv, "train", "validation", "key-id", "encoder", "model", "curve", "report")
+    args = arguments(
+        "train", argv, "train", "validation", "transform", "key-id", "encoder", "model", "curve", "report"
+    )
     params = load_params(TrainParams, args.params)
     with measured("train"):
         vault = open_vault(params.project, args.key_id)
         inputs = [
             vault.read(args.train, role="resampled-train", schema=SCHEMA),
             vault.read(args.validation, role="debiased-validation", schema=SCHEMA),
+            vault.read(args.transform, role="transform", schema=decorrelation.SCHEMA),
         ]
         checkpoint = SealedCheckpoint(vault, "train", inputs, params)
-        train_rows, validation = map(from_parquet, inputs)
+        train_rows, validation = map(from_parquet, inputs[:2])
+        transform = decorrelation.from_json(inputs[2])
         with Scalars(SCALARS) as scalars:
-            result = run(train_rows, validation, params, checkpoint, scalars.write)
+            result = run(train_rows, validation, params, checkpoint, scalars.write, transform)
         vault.write(args.encoder, result.encoder, role="encoder", schema=ENCODER_SCHEMA)
         vault.write(args.model, result.network, role="float-model", schema=saving.SCHEMA)
         write_atomic(args.curve, _curve_table(result.curve))

@@ -15,10 +15,11 @@ FORMAT = "lockstep-bundle/1"
 
 @dataclass(frozen=True)
 class InputColumn:
-    """A raw column that the model needs, without its vocabulary."""
+    """A raw column that the model needs, without its vocabulary; whether it is needed for fairness alone."""
 
     name: str
     kind: Kind
+    sensitive: bool = False
 
 
 @dataclass(frozen=True)

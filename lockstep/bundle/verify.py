@@ -32,7 +32,11 @@ def sample_rows(
     Every process makes the same ones, so that no row has to be passed between two.
     """
     generator = np.random.default_rng(0)
-    return {column.name: _sample(column, n_rows, generator) for column in encoder.columns}
+    rows = {column.name: _sample(column, n_rows, generator) for column in encoder.columns}
+    for one in encoder.decorrelation.sensitive if encoder.decorrelation else ():
+        column = Column(one.name, "category", one.categories)
+        rows[one.name] = _sample(column, n_rows, generator)
+    return rows
 
 
 def _sample(

@@ -28,6 +28,11 @@ def audit(column: str) -> str:
     return _AUDIT + column
 
 
+def unaudited(column: str) -> str:
+    """Inverse of `audit`; another name stays."""
+    return column.removeprefix(_AUDIT)
+
+
 def features(columns: Iterable[str], target: str) -> list[str]:
     """Names in `columns` that a model may see, in their order."""
     return [name for name in columns if name != target and not name.startswith(_OWN)]

@@ -21,6 +21,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from lockstep.data.decorrelation import Decorrelation
 from lockstep.errors import DataError, ModelError
 
 Floats = npt.NDArray[np.float64]
@@ -30,6 +31,8 @@ ENCODER_SCHEMA = "encoder/2"
 """Schema that stands in the context of a sealed encoder."""
 
 _VERSION = 2
+_DECORRELATED = 3
+"""Version of an encoder with a decorrelation: a release that knows none would score without it."""
 
 MISSING, OTHER, FIRST = 0, 1, 2
 """Codes of a missing value, of one outside the vocabulary, and of the vocabulary's first."""
@@ -48,6 +51,13 @@ _MIN_BINS = 4
 _MIN_BIN_ROWS = 64
 """Rows of a table to a quantile bin, where that leaves `_MIN_BINS`: a bin of fewer learns their noise (chosen on the
 validation rows of two small tables; 24 bins of 640 rows cost .02 average precision)."""
+
+
+class Input(NamedTuple):
+    """A raw column that an encoder needs."""
+
+    name: str
+    kind: Kind
 
 
 class Features(NamedTuple):
@@ -109,10 +119,13 @@ class Encoder:
     ----------
     columns
         The fitted columns, in the order of the codes.
+    decorrelation
+        What is taken from numeric columns before they are encoded.
     """
 
-    def __init__(self, columns: Sequence[Column]) -> None:
+    def __init__(self, columns: Sequence[Column], decorrelation: Decorrelation | None = None) -> None:
         self.columns = tuple(columns)
+        self.decorrelation = decorrelation
         coded = [column for column in self.columns if column.coded]
         starts = np.cumsum([0, *(column.n_codes for column in coded)])
         self.code_starts: npt.NDArray[np.int32] = starts[:-1].astype(np.int32)
@@ -128,8 +141,23 @@ class Encoder:
         edges = [np.asarray(column.edges, dtype=np.float64) for column in self.columns]
         self._bins = [(e[:-1], np.diff(e)) for e in edges]
 
+    @property
+    def inputs(self) -> list[Input]:
+        """Raw columns that `encode` needs: the features, then sensitive features to take out of them."""
+        sensitive = self.decorrelation.sensitive if self.decorrelation else ()
+        return [
+            *(Input(column.name, column.kind) for column in self.columns),
+            *(Input(one.name, one.kind) for one in sensitive),
+        ]
+
     @classmethod
-    def fit(cls, table: Mapping[str, npt.NDArray[Any]], bins: int, min_value_rows: int) -> Encoder:
+    def fit(
+        cls,
+        table: Mapping[str, npt.NDArray[Any]],
+        bins: int,
+        min_value_rows: int,
+        decorrelation: Decorrelation | None = None,
+    ) -> Encoder:
         """Fit on training rows.
 
         Parameters
@@ -140,7 +168,15 @@ class Encoder:
             Quantile bins of a numeric column, at most; a table of few rows, or of many numeric columns, gets fewer.
         min_value_rows
             Rows that must share a category or an exact number for it to get a code of its own.
+        decorrelation
+            Taken from the columns first; `table` then holds the sensitive features too. What it changes has no codes
+            of exact values: it shifts each group by one amount, so that an exact value would name the group.
         """
+        shifted: set[str] = set()
+        if decorrelation:
+            shifted = set(decorrelation.changed)
+            changed = _decorrelated(table, decorrelation)
+            table = {name: changed[name] for name in table if name not in decorrelation.names}
         n_numeric = sum(values.dtype != object for values in table.values())
         n_rows = max(map(len, table.values()), default=0)
         room = min(_MAX_NUMERIC_WIDTH // max(n_numeric, 1), n_rows // _MIN_BIN_ROWS)
@@ -149,9 +185,10 @@ class Encoder:
             [
                 _fit_categories(name, values, min_value_rows)
                 if values.dtype == object
-                else _fit_numbers(name, values, bins, min_value_rows)
+                else _fit_numbers(name, values, bins, n_rows + 1 if name in shifted else min_value_rows)
                 for name, values in table.items()
-            ]
+            ],
+            decorrelation,
         )
 
     def encode(self, table: Mapping[str, npt.NDArray[Any]]) -> Features:
@@ -165,6 +202,8 @@ class Encoder:
         absent = [column.name for column in self.columns if column.name not in table]
         if absent:
             raise DataError(f"The model needs the columns {absent}, which are missing. Add them.")
+        if self.decorrelation:
+            table = _decorrelated(table, self.decorrelation)
         n_rows = len(table[self.columns[0].name]) if self.columns else 0
         numeric = np.empty((n_rows, self.numeric_width), dtype=np.float32)
         codes = np.empty((n_rows, self.n_coded), dtype=np.int32)
@@ -188,25 +227,38 @@ class Encoder:
     def to_json(self) -> bytes:
         """Serialise; the same encoder gives the same bytes. Holds a person's values (vocabularies): seal it."""
         columns = [asdict(column) for column in self.columns]
-        return json.dumps({"format": "lockstep-encoder", "version": _VERSION, "columns": columns}).encode()
+        document: dict[str, Any] = {"format": "lockstep-encoder", "version": _VERSION, "columns": columns}
+        if self.decorrelation:
+            document |= {"version": _DECORRELATED, "decorrelation": self.decorrelation.as_dict()}
+        return json.dumps(document).encode()
 
     @classmethod
     def from_json(cls, document: bytes) -> Encoder:
         """Inverse of `to_json`; raises ModelError on another format."""
         parsed = json.loads(document)
-        if not isinstance(parsed, dict) or (parsed.get("format"), parsed.get("version")) != (
-            "lockstep-encoder",
-            _VERSION,
+        if (
+            not isinstance(parsed, dict)
+            or parsed.get("format") != "lockstep-encoder"
+            or parsed.get("version") not in (_VERSION, _DECORRELATED)
         ):
             raise ModelError(
                 f"This is no encoder of version {_VERSION}. Train the model again with this release."
             )
+        decorrelation = parsed.get("decorrelation")
         return cls(
             [
                 Column(**{**fields, "values": tuple(fields["values"]), "edges": tuple(fields["edges"])})
                 for fields in parsed["columns"]
-            ]
+            ],
+            Decorrelation.from_dict(decorrelation) if decorrelation else None,
         )
+
+
+def _decorrelated(
+    table: Mapping[str, npt.NDArray[Any]], decorrelation: Decorrelation
+) -> dict[str, npt.NDArray[Any]]:
+    numbers = {name: as_numbers(name, table[name]) for name in decorrelation.changed}
+    return decorrelation.apply({**table, **numbers})
 
 
 def as_numbers(name: str, raw: npt.NDArray[Any]) -> Floats:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from lockstep.data.columns import audit
 from lockstep.data.delimited import parse_delimited
 from lockstep.errors import DataError
 
@@ -126,6 +127,8 @@ def is_category(dtype: pa.DataType) -> bool:
 def raw_columns(table: pa.Table, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
     """Columns as `lockstep.data.encoding.Encoder` takes them.
 
+    A sensitive feature that is dropped from the features is read under its audit name.
+
     Returns
     -------
     dict of str to ndarray of shape (n_rows,)
@@ -136,7 +139,8 @@ def raw_columns(table: pa.Table, names: Sequence[str]) -> dict[str, npt.NDArray[
     DataError
         A column holds neither numbers nor categories (dates, lists, binary).
     """
-    return {name: _raw_column(name, table[name]) for name in names}
+    held = set(table.column_names)
+    return {name: _raw_column(name, table[name if name in held else audit(name)]) for name in names}
 
 
 def _raw_column(name: str, column: pa.ChunkedArray) -> npt.NDArray[Any]:

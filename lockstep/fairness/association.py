@@ -22,7 +22,7 @@ def cramers_v(feature: pd.Series[Any], sensitive: pd.Series[Any]) -> float:
     W. Bergsma (2013), "A bias-correction for Cramér's V and Tschuprow's T", Journal of the Korean Statistical
     Society 42(3), 323-328.
     """
-    counts = pd.crosstab(_codes(feature), _codes(sensitive)).to_numpy(dtype=np.float64)
+    counts = pd.crosstab(codes_of(feature), codes_of(sensitive)).to_numpy(dtype=np.float64)
     n = counts.sum()
     rows, columns = counts.shape
     if min(rows, columns) < 2 or n < 2:
@@ -36,7 +36,8 @@ def cramers_v(feature: pd.Series[Any], sensitive: pd.Series[Any]) -> float:
     return float(min(1.0, np.sqrt(corrected_phi2 / smaller))) if smaller > 0 else 0.0
 
 
-def _codes(column: pd.Series[Any]) -> npt.NDArray[np.int64]:
+def codes_of(column: pd.Series[Any]) -> npt.NDArray[np.int64]:
+    """Number of each row's value, of numbers that of its decile; -1 where it is missing."""
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
         edges = np.unique(
             np.nanquantile(column.to_numpy(dtype=np.float64), np.linspace(0, 1, _QUANTILES + 1))

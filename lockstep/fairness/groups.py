@@ -26,6 +26,19 @@ def group_names(values: Sequence[Any], public: Sequence[str], min_rows: int) -> 
     )
 
 
+def intersections(names: Sequence[npt.NDArray[np.object_]], min_rows: int) -> npt.NDArray[np.object_]:
+    """Groups of n rows by several sensitive features at once, shape (n,); those of fewer than `min_rows` rows are one.
+
+    Parameters
+    ----------
+    names
+        Of each sensitive feature the group of each row, shape (n,).
+    """
+    joined = [" & ".join(map(str, row)) for row in zip(*names, strict=True)]
+    counts = Counter(joined)
+    return np.array([name if counts[name] >= min_rows else OTHER for name in joined], dtype=object)
+
+
 def base_rates(labels: Labels, groups: npt.NDArray[np.object_]) -> dict[str, Any]:
     """Share of positives by group, and fairlearn's demographic parity difference of the labels themselves.
 

@@ -41,6 +41,7 @@ class App:
         self._manifest = bundle.manifest
         self._scorer = bundle.scorer()
         self._kinds = {column.name: column.kind for column in bundle.manifest.columns}
+        self._sensitive = frozenset(c.name for c in bundle.manifest.columns if c.sensitive)
         model = f"/v2/models/{self._manifest.name}"
         versions = (model, f"{model}/versions/{self._manifest.version}")
         self._infer = {f"{path}/infer" for path in versions}
@@ -78,7 +79,7 @@ class App:
         if path in self._infer:
             if method != "POST":
                 raise HttpError(405, "Send inference requests with POST.")
-            request = parse_request(await _read_body(scope["headers"], receive), self._kinds)
+            request = parse_request(await _read_body(scope["headers"], receive), self._kinds, self._sensitive)
             return to_response(request, self._scorer.probability(request.table), self._manifest)
         page = self._pages.get(path)
         if page is None:
@@ -101,7 +102,11 @@ class App:
             "name": self._manifest.name,
             "versions": [self._manifest.version],
             "platform": "lockstep_litert",
-            "inputs": [tensor(name, DATATYPES[kind]) for name, kind in self._kinds.items()],
+            "inputs": [
+                tensor(name, DATATYPES[kind])
+                | ({"parameters": {"sensitive": True}} if name in self._sensitive else {})
+                for name, kind in self._kinds.items()
+            ],
             "outputs": [tensor(name, datatype) for name, datatype in OUTPUTS.items()],
         }
 

@@ -6,7 +6,7 @@ An error's text names columns of the model and positions in the request; it neve
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,7 +67,7 @@ class InferRequest:
     id: str | None
 
 
-def parse_request(body: bytes, kinds: Mapping[str, Kind]) -> InferRequest:
+def parse_request(body: bytes, kinds: Mapping[str, Kind], sensitive: Collection[str] = ()) -> InferRequest:
     """Parse an inference request.
 
     Parameters
@@ -76,6 +76,8 @@ def parse_request(body: bytes, kinds: Mapping[str, Kind]) -> InferRequest:
         JSON.
     kinds
         The model's columns.
+    sensitive
+        Those that it needs to treat groups alike.
 
     Raises
     ------
@@ -96,7 +98,7 @@ def parse_request(body: bytes, kinds: Mapping[str, Kind]) -> InferRequest:
     if "parameters" in document and _parameters(document, "`parameters`").get("binary_data_output"):
         raise HttpError(400, _NOT_BINARY)
     outputs = _outputs(document["outputs"]) if "outputs" in document else tuple(OUTPUTS)
-    return InferRequest(_table(document.get("inputs"), kinds), outputs, request_id)
+    return InferRequest(_table(document.get("inputs"), kinds, sensitive), outputs, request_id)
 
 
 def to_response(request: InferRequest, probability: npt.NDArray[np.float64], manifest: Manifest) -> bytes:
@@ -114,7 +116,9 @@ def to_response(request: InferRequest, probability: npt.NDArray[np.float64], man
     return orjson.dumps(answer)
 
 
-def _table(inputs: object, kinds: Mapping[str, Kind]) -> dict[str, npt.NDArray[Any]]:
+def _table(
+    inputs: object, kinds: Mapping[str, Kind], sensitive: Collection[str]
+) -> dict[str, npt.NDArray[Any]]:
     if type(inputs) is not list or not inputs:
         raise HttpError(400, "`inputs` must be a list with one tensor for each column of the model.")
     table: dict[str, npt.NDArray[Any]] = {}
@@ -140,9 +144,11 @@ def _table(inputs: object, kinds: Mapping[str, Kind]) -> dict[str, npt.NDArray[A
             )
         table[name] = _column(name, kind, tensor.get("datatype"), data)
     if len(table) != len(kinds):
-        raise HttpError(
-            400, f"Columns are missing: {sorted(kinds.keys() - table.keys())}. Send null for a missing value."
+        missing = sorted(kinds.keys() - table.keys())
+        why = (
+            f" The model treats groups alike by {sorted(sensitive)}." if set(missing) & set(sensitive) else ""
         )
+        raise HttpError(400, f"Columns are missing: {missing}. Send null for a missing value.{why}")
     return table
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import yaml
 
+from lockstep.data import decorrelation
 from lockstep.data.tables import SCHEMA, to_parquet
 from lockstep.sealing.vault import open_vault
 from tests.conftest import ROOT, set_up_keys
@@ -42,4 +43,10 @@ def debiased_project(made: Path) -> Path:
     for seed, (part, n_rows) in enumerate({"train": 500, "validation": 100}.items()):
         path = made / f"data/debiased/{part}.parquet.sealed"
         vault.write(path, to_parquet(table(n_rows, seed)), role=f"debiased-{part}", schema=SCHEMA)
+    vault.write(
+        made / "data/debiased/transform.sealed",
+        decorrelation.to_json(None),
+        role="transform",
+        schema=decorrelation.SCHEMA,
+    )
     return made

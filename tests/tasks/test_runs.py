@@ -135,7 +135,9 @@ DEBIAS = debias.DebiasParams(
     min_category_rows=5,
     split_column=None,
     time_column=None,
-    drop_sensitive=True,
+    method="drop",
+    protect=None,
+    seed=1,
     proxy_threshold=0.5,
 )
 
@@ -191,7 +193,7 @@ def test_debias_measures_on_train_alone() -> None:
 
 
 def test_debias_may_leave_the_sensitive_features_in() -> None:
-    params = DEBIAS.model_copy(update={"drop_sensitive": False, "proxy_threshold": 1.0})
+    params = DEBIAS.model_copy(update={"method": "none"})
     result = debias.run(parts(), {}, params)
     assert columns.features(result.parts["train"].column_names, "y") == ["height", "word", "score", "sex"]
 
@@ -270,7 +272,7 @@ class Oracle:
     """Scores by the label itself, turned around for some rows."""
 
     class encoder:  # noqa: N801
-        columns = ()
+        inputs = ()
 
     def __init__(self, tables: dict[str, pa.Table]) -> None:
         self.tables = list(tables.values())

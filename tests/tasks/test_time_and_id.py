@@ -143,7 +143,8 @@ def test_debias_keeps_what_the_split_promised(update: dict[str, Any]) -> None:
         {},
         debias.DebiasParams(
             project="p", target="y", positive="yes", sensitive=["sex", "mark"], min_category_rows=5,
-            split_column=None, time_column=update.get("time_column"), drop_sensitive=True, proxy_threshold=0.6,
+            split_column=None, time_column=update.get("time_column"), method="drop", protect=None, seed=1,
+            proxy_threshold=0.6,
         ),
     )  # fmt: skip
     assert found.report["proxies_dropped"] == ["height"]
@@ -159,4 +160,4 @@ def test_debias_keeps_what_the_split_promised(update: dict[str, Any]) -> None:
 def test_cross_validation_refuses_to_look_ahead(tmp_path: Path) -> None:
     found = load_params(_fold.FoldParams, ROOT / "params.yaml").model_copy(update={"time_column": "when"})
     with pytest.raises(ParameterError, match="folds would look ahead"):
-        _fold.run(SOURCE, 0, 2, found, None, None)  # type: ignore[arg-type]
+        _fold.run(SOURCE, 0, 2, found, None, None, None)  # type: ignore[arg-type]

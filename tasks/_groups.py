@@ -1,0 +1,49 @@
+"""Groups of rows by the sensitive features that a method protects: `debias`, `train` and `evaluate` share it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from lockstep.data.columns import audit
+from lockstep.errors import ParameterError
+from lockstep.fairness.groups import UNKNOWN, intersections
+
+
+def protected(sensitive: Sequence[str], protect: Sequence[str] | None) -> list[str]:
+    """Sensitive features that debias.protect names; all where it names none.
+
+    Raises
+    ------
+    ParameterError
+        One of them is no sensitive feature.
+    """
+    unknown = sorted(set(protect or ()) - set(sensitive))
+    if unknown:
+        raise ParameterError(
+            f"debias.protect names {unknown}, which data.sensitive does not. It has: {list(sensitive)}."
+        )
+    return list(protect or sensitive)
+
+
+def groups_of(table: pa.Table, names: Sequence[str], min_rows: int) -> npt.NDArray[np.object_]:
+    """Group of each row by the features `names` together, shape (n,); not to be reported: it holds raw values.
+
+    Raises
+    ------
+    ParameterError
+        There are no such features.
+    """
+    if not names:
+        raise ParameterError(
+            "This debias.method compares groups, and data.sensitive names none. Name sensitive features there."
+        )
+    values: list[Any] = [
+        np.array([UNKNOWN if v is None else str(v) for v in table[audit(name)].to_pylist()], dtype=object)
+        for name in names
+    ]
+    return intersections(values, min_rows)

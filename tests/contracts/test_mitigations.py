@@ -1,0 +1,193 @@
+"""What holds for every value of debias.method: it has its effect, reads no test row, and serves what it trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, get_args
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from lockstep.data import columns
+from lockstep.data.encoding import Encoder, Features
+from lockstep.data.tables import raw_columns
+from lockstep.errors import DataError, ParameterError
+from lockstep.fairness import reweighing
+from lockstep.fairness.methods import METHODS, Method
+from lockstep.fairness.predictability import predictability
+from tasks import debias, resample, train
+from tasks._params import load_params
+from tests.conftest import ROOT
+
+RESAMPLE = load_params(resample.ResampleParams, ROOT / "params.yaml").model_copy(
+    update={"project": "p", "target": "y", "positive": "yes", "method": "none"}
+)
+TRAIN = load_params(train.TrainParams, ROOT / "params.yaml").model_copy(
+    update={"target": "y", "positive": "yes", "min_steps": 0, "batch_size": 256, "hidden": [16], "bins": 8}
+    | {"ensemble": "none", "epochs": 2, "dropout": 0.0, "embedding_dropout": 0.0}
+)
+
+
+def table(n_rows: int, seed: int) -> pa.Table:
+    """People whose income follows their skill and, unfairly, their sex; height tells of sex."""
+    rng = np.random.default_rng(seed)
+    sex, race = (
+        rng.choice(["f", "m"], n_rows),
+        rng.choice(["black", "white", "other"], n_rows, p=[0.3, 0.6, 0.1]),
+    )
+    skill = rng.normal(size=n_rows)
+    income = skill + 1.2 * (sex == "m") + 0.6 * (race == "white") + rng.normal(scale=0.7, size=n_rows)
+    return pa.table(
+        {
+            "height": np.round(rng.normal(168 + 8 * (sex == "m"), 7), 1),
+            "skill": pa.array(skill, mask=rng.random(n_rows) < 0.05),
+            "town": rng.choice(["a", "b"], n_rows),
+            "sex": np.where(rng.random(n_rows) < 0.02, None, sex),
+            "race": race,
+            "y": np.where(income > 1.5, "yes", "no"),
+        }
+    )
+
+
+PARTS = {"train": table(3000, 1), "validation": table(2000, 2), "test": table(600, 3)}
+
+
+def params(method: Method, **changes: Any) -> debias.DebiasParams:
+    own = {"target": "y", "positive": "yes", "sensitive": ["sex", "race"], "split_column": "part"}
+    return load_params(debias.DebiasParams, ROOT / "params.yaml").model_copy(
+        update={**own, "method": method, "proxy_threshold": 0.9, **changes}
+    )
+
+
+@dataclass
+class Made:
+    debiased: debias.Debiased
+    encoder: Encoder
+
+
+@cache
+def made(method: Method) -> Made:
+    debiased = debias.run(PARTS, {"sex": ["f", "m"]}, params(method))
+    resampled = resample.run(debiased.parts["train"], RESAMPLE).train
+    encoder, _ = train.encode(resampled, TRAIN, debiased.transform)
+    return Made(debiased, Encoder.from_json(encoder.to_json()))
+
+
+def served(encoder: Encoder, rows: pa.Table) -> Features:
+    return encoder.encode(raw_columns(rows, [name for name, _ in encoder.inputs]))
+
+
+def test_every_method_is_registered() -> None:
+    assert set(get_args(Method)) == set(METHODS)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_nothing_is_read_from_test_rows(method: Method) -> None:
+    garbage = {**PARTS, "test": table(600, 99)}
+    other = debias.run(garbage, {"sex": ["f", "m"]}, params(method))
+    ours = made(method).debiased
+    assert other.report == ours.report
+    assert other.transform == ours.transform
+    assert all(other.parts[part] == ours.parts[part] for part in ("train", "validation"))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_served_row_is_encoded_as_in_training(method: Method) -> None:
+    encoder = made(method).encoder
+    source, trained = PARTS["validation"], made(method).debiased.parts["validation"]
+    assert METHODS[method].acts_on != "features" or METHODS[method].serves_sensitive == bool(
+        encoder.decorrelation
+    )
+    together = served(encoder, trained)
+    for i in range(0, 400):
+        alone = served(encoder, source.slice(i, 1))
+        assert np.array_equal(alone.numeric[0], together.numeric[i])
+        assert np.array_equal(alone.codes[0], together.codes[i])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_only_none_leaves_the_sensitive_features_in(method: Method) -> None:
+    names = columns.features(made(method).debiased.parts["train"].column_names, "y")
+    assert ({"sex", "race"} <= set(names)) == (method == "none")
+
+
+def test_correlation_takes_what_numbers_tell_of_the_groups() -> None:
+    transform = made("correlation").debiased.transform
+    assert transform is not None
+    assert transform.changed == ["height", "skill"]
+    raw = raw_columns(PARTS["train"], ["height", "skill", "sex", "race"])
+    is_man = raw["sex"] == "m"
+    known = np.array([value is not None for value in raw["sex"]])
+    after = transform.apply(raw)
+    assert np.corrcoef(raw["height"][known], is_man[known])[0, 1] > 0.4
+    assert abs(np.corrcoef(after["height"][known], is_man[known])[0, 1]) < 1e-9
+    assert np.array_equal(np.isnan(after["skill"]), np.isnan(raw["skill"]))
+    # Height by itself tells nothing any more, and no exact value of it has a code.
+    (column,) = [c for c in made("correlation").encoder.columns if c.name == "height"]
+    assert column.values == ()
+    report = made("correlation").debiased.report
+    assert report["predictability"]["sex"]["by_feature"]["height"]["roc_auc"] > 0.7
+    assert report["predictability_left"]["sex"]["by_feature"]["height"]["roc_auc"] < 0.6
+
+
+def test_a_group_that_training_did_not_know_is_not_shifted() -> None:
+    transform = made("correlation").debiased.transform
+    assert transform is not None
+    rows = {"height": np.array([170.0]), "skill": np.array([0.5])}
+    unknown = {"sex": np.array(["x"], dtype=object), "race": np.array([None], dtype=object)}
+    after = transform.apply({**rows, **unknown})
+    assert {name: after[name] for name in rows} == rows
+    with pytest.raises(DataError, match=r"sensitive features \['race'\]"):
+        transform.apply({**rows, "sex": unknown["sex"]})
+
+
+def test_reweighing_makes_label_and_group_independent() -> None:
+    rows = made("reweighing").debiased.parts["train"]
+    weights = rows[columns.WEIGHT].to_numpy()
+    positive = np.array(rows["y"].to_pylist()) == "yes"
+    assert weights.sum() == pytest.approx(len(rows), rel=1e-5)
+    for race in ("black", "white", "other"):
+        group = np.array([v == race for v in rows[columns.audit("race")].to_pylist()])
+        for sex in ("f", "m"):
+            both = group & np.array([v == sex for v in rows[columns.audit("sex")].to_pylist()])
+            share = np.average(positive[both], weights=weights[both])
+            assert share == pytest.approx(positive.mean(), abs=1e-5)
+    # The paper's formula on its example: 4 of 10 are positive, 3 of 5 men and 1 of 5 women.
+    found = reweighing.weights(
+        np.array([1, 1, 1, 0, 0, 1, 0, 0, 0, 0]), np.array(list("mmmmmfffff"), dtype=object)
+    )
+    assert found[[0, 3, 5, 6]] == pytest.approx([2 / 3, 1.5, 2.0, 0.75])
+
+
+def test_weights_of_fairness_and_of_balance_multiply() -> None:
+    rows = made("reweighing").debiased.parts["train"]
+    balance = RESAMPLE.model_copy(update={"method": "weights", "ratio": 1.0})
+    alone = resample.run(rows.drop_columns([columns.WEIGHT]), balance).train[columns.WEIGHT].to_numpy()
+    both = resample.run(rows, balance).train[columns.WEIGHT].to_numpy()
+    assert np.allclose(both, alone * rows[columns.WEIGHT].to_numpy())
+
+
+def test_predictability_tells_a_proxy_from_noise() -> None:
+    found = made("drop").debiased.report["predictability"]["sex"]
+    low, high = found["by_feature"]["height"]["interval"]
+    assert 0.7 < low <= found["by_feature"]["height"]["roc_auc"] <= high < 0.9
+    assert found["by_feature"]["town"]["roc_auc"] == pytest.approx(0.5, abs=0.03)
+    assert found["together"]["roc_auc"] >= found["by_feature"]["height"]["roc_auc"] - 0.02
+    frame = PARTS["train"].to_pandas()
+    alone = predictability({"town": frame["town"]}, np.array(["same"] * len(frame), dtype=object), 1)
+    assert alone == {"by_feature": {"town": None}, "together": None}
+
+
+def test_protect_narrows_a_method_and_refuses_other_columns() -> None:
+    transform = debias.run(PARTS, {}, params("correlation", protect=["sex"])).transform
+    assert transform is not None
+    assert transform.names == ["sex"]
+    with pytest.raises(ParameterError, match=r"debias\.protect names \['town'\]"):
+        debias.run(PARTS, {}, params("drop", protect=["town"]))
+    with pytest.raises(ParameterError, match=r"data\.sensitive names none"):
+        debias.run(PARTS, {}, params("reweighing", sensitive=[]))
+    words = PARTS["train"].select(["town", "sex", "race", "y"])
+    with pytest.raises(DataError, match="none is left"):
+        debias.run({**PARTS, "train": words}, {}, params("correlation"))
