@@ -6,7 +6,7 @@ arrays and beside `fit` on a naive `tf.data.Dataset.from_tensor_slices(...).batc
 best round of each counts; CPU seconds blur less than wall seconds where others use the machine.
 
 It also prints what an epoch costs beside its steps: the score on as many validation rows as the default run has, and
-the sealed checkpoint.
+the sealed checkpoint; and how long the network takes to load, beside Keras' own format.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import numpy as np
 from lockstep.data import census
 from lockstep.data.encoding import Encoder
 from lockstep.data.tables import raw_columns
-from lockstep.models import checkpoints, training
+from lockstep.models import checkpoints, saving, training
 from lockstep.models.checkpoints import Epoch
 from lockstep.models.network import build, build_for_training, inference
 from lockstep.models.scoring import network_inputs
@@ -142,6 +142,18 @@ def main() -> None:
         }
         for name, (seconds, _) in best_of(options.rounds, beside).items():
             print(f"  {name:22} {seconds:6.2f} s wall an epoch, {seconds / wall:.1%} of its steps")
+
+    content = saving.to_bytes(network, bare)
+    with tempfile.TemporaryDirectory() as folder:
+        filed = Path(folder, "bare.keras")
+        bare.save(filed)
+        loads: dict[str, Callable[[], object]] = {
+            "load": lambda: saving.from_bytes(content),
+            "load by keras": lambda: keras.models.load_model(filed),
+        }
+        seconds = best_of(max(options.rounds, 5), loads)
+    ours_cpu, theirs_cpu = seconds["load"][1], seconds["load by keras"][1]
+    print(f"  loads in {ours_cpu * 1000:.0f} ms CPU, {ours_cpu / theirs_cpu:.2f} of keras.models.load_model")
 
 
 if __name__ == "__main__":

@@ -101,6 +101,7 @@ def shrink(project: Path) -> None:
     params = yaml.safe_load(path.read_text())
     params["sample"]["share"] = 0.02
     params["train"].update(epochs=1, min_steps=0, batch_size=128, hidden=[32])
+    params["resample"].update(method="over", ratio=0.1)
     params["compress"]["calibration_rows"] = 50
     params["evaluate"].update(bootstrap_samples=100)
     params["evaluate"]["gates"] = {

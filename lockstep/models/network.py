@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, NamedTuple
 
 Normalization = Literal["batch", "layer", "none"]
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -67,15 +67,16 @@ class Network:
 
 
 def build(network: Network) -> Any:
-    """Build the Keras model; its output is logits of shape (n, n_outputs), the mean of its members'.
+    """Build the Keras model for given weights; its output is logits of shape (n, n_outputs), the mean of its members'.
 
     Notes
     -----
-    Every layer is named: automatic names count up within a process and would change the saved bytes.
+    Its weights are zeros, and what acts in training alone is left out: both would take half the time that a network
+    needs to load. Every layer is named: automatic names count up within a process and would change the saved bytes.
     """
     import keras
 
-    inputs, logits = _members(network, "float32", synchronized=False)
+    inputs, logits = _members(replace(network, dropout=0.0, embedding_dropout=0.0, noise=0.0), None)
     output = logits[0] if len(logits) == 1 else keras.layers.Average(name="mean_logit")(logits)
     return keras.Model(inputs, output, name="lockstep")
 
@@ -94,7 +95,7 @@ def build_for_training(network: Network, precision: Precision, *, synchronized: 
 
     from lockstep.models.step import trainable
 
-    inputs, logits = _members(network, precision, synchronized)
+    inputs, logits = _members(network, _Training(precision, synchronized))
     apart = [
         keras.layers.Reshape((1, network.n_outputs), name=f"apart_{i}")(part) for i, part in enumerate(logits)
     ]
@@ -102,7 +103,12 @@ def build_for_training(network: Network, precision: Precision, *, synchronized: 
     return trainable(inputs, output)
 
 
-def _members(network: Network, precision: Precision, synchronized: bool) -> tuple[dict[str, Any], list[Any]]:
+class _Training(NamedTuple):
+    precision: Precision
+    synchronized: bool
+
+
+def _members(network: Network, training: _Training | None) -> tuple[dict[str, Any], list[Any]]:
     import keras
 
     inputs: dict[str, Any] = {}
@@ -111,44 +117,47 @@ def _members(network: Network, precision: Precision, synchronized: bool) -> tupl
     if network.numeric_width:
         inputs["numeric"] = keras.Input((network.numeric_width,), dtype="float32", name="numeric")
     prefixes = [""] if network.members == 1 else [f"member_{i}_" for i in range(network.members)]
-    return inputs, [_tower(network, inputs, prefix, precision, synchronized) for prefix in prefixes]
+    return inputs, [_tower(network, inputs, prefix, training) for prefix in prefixes]
 
 
-def _tower(
-    network: Network, inputs: dict[str, Any], prefix: str, precision: Precision, synchronized: bool
-) -> Any:
+def _tower(network: Network, inputs: dict[str, Any], prefix: str, training: _Training | None) -> Any:
     import keras
     from keras import layers
 
+    precision = training.precision if training else "float32"
     policy = precision if precision == "float32" else f"mixed_{precision}"
+    kernels = {} if training else {"kernel_initializer": "zeros"}
 
     def named(name: str) -> dict[str, Any]:
         return {"name": prefix + name, "dtype": policy}
 
+    def dropped(share: float, name: str, value: Any) -> Any:
+        return layers.Dropout(share, **named(name))(value) if share else value
+
     parts = []
     if "codes" in inputs:
-        spread = keras.initializers.RandomNormal(stddev=_EMBEDDING_SPREAD)
+        spread = keras.initializers.RandomNormal(stddev=_EMBEDDING_SPREAD) if training else "zeros"
         embedded = layers.Embedding(
             network.n_codes, network.embedding_dim, embeddings_initializer=spread, **named("embedding")
         )(inputs["codes"])
         embedded = layers.Flatten(**named("flatten"))(embedded)
-        parts.append(layers.Dropout(network.embedding_dropout, **named("embedding_dropout"))(embedded))
+        parts.append(dropped(network.embedding_dropout, "embedding_dropout", embedded))
     if "numeric" in inputs:
         noisy = layers.GaussianNoise(network.noise, **named("noise")) if network.noise else None
         parts.append(noisy(inputs["numeric"]) if noisy else inputs["numeric"])
     hidden = layers.Concatenate(**named("features"))(parts) if len(parts) > 1 else parts[0]
     for i, units in enumerate(network.hidden):
         penalty = keras.regularizers.L1L2(network.l1, network.l2) if network.l1 or network.l2 else None
-        hidden = layers.Dense(units, kernel_regularizer=penalty, **named(f"hidden_{i}"))(hidden)
+        hidden = layers.Dense(units, kernel_regularizer=penalty, **kernels, **named(f"hidden_{i}"))(hidden)
         if network.normalization == "batch":
-            hidden = layers.BatchNormalization(synchronized=synchronized, **named(f"normalization_{i}"))(
-                hidden
-            )
+            hidden = layers.BatchNormalization(
+                synchronized=bool(training and training.synchronized), **named(f"normalization_{i}")
+            )(hidden)
         elif network.normalization == "layer":
             hidden = layers.LayerNormalization(**named(f"normalization_{i}"))(hidden)
         hidden = layers.Activation("silu", **named(f"activation_{i}"))(hidden)
-        hidden = layers.Dropout(network.dropout, **named(f"dropout_{i}"))(hidden)
-    return layers.Dense(network.n_outputs, name=f"{prefix}logit", dtype="float32")(hidden)
+        hidden = dropped(network.dropout, f"dropout_{i}", hidden)
+    return layers.Dense(network.n_outputs, name=f"{prefix}logit", dtype="float32", **kernels)(hidden)
 
 
 def inference(model: Any) -> Any:

@@ -33,7 +33,8 @@ def make_optimizer(
     weight_decay
         Decoupled, per step and unit of learning rate; of every optimizer.
     clip_norm
-        Largest norm of all gradients together (Pascanu et al. 2013, arXiv:1211.5063).
+        Largest norm of all gradients together (Pascanu et al. 2013, arXiv:1211.5063); of several replicas, each one's
+        share of it.
     scaled
         Whether the loss is scaled so that float16 gradients do not vanish.
     """

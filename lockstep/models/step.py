@@ -1,7 +1,7 @@
 """One training step, shared by `fit` and by a loop of one's own, on one device, several, or several machines.
 
-Several end where one does as long as no gradient is clipped: Keras clips that of each device by itself. Its `fit` fails
-under `MultiWorkerMirroredStrategy`; a loop over `strategy.run` with this step does not.
+Several end where one does. Keras' `fit` fails under `MultiWorkerMirroredStrategy`; a loop over `strategy.run` with this
+step does not.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ def _model_class() -> Any:
     class Tabular(keras.Model):
         label_smoothing = 0.0
         focal_gamma = 0.0
+        own_step: Any = None
 
         def train_step(self, batch: Any) -> dict[str, Any]:
             return {"loss": train_step(self, batch)}
@@ -71,9 +72,14 @@ def train_step(model: Any, batch: Any) -> Any:
         loss = loss_of(model, inputs, targets, weights, logits)
         scaled = model.optimizer.scale_loss(loss)
     gradients = tape.gradient(scaled, model.trainable_weights)
-    # The optimizer clips those of each replica and sums them over the replicas.
+    replicas = tf.distribute.get_replica_context()
+    if replicas.num_replicas_in_sync > 1:
+        # Keras clips before it sums over the replicas. Where each has its share of the sum, all clip alike, and all
+        # skip the step where float16 overflowed in one; `make_optimizer` is told their share of the norm.
+        total = replicas.all_reduce("SUM", [tf.convert_to_tensor(gradient) for gradient in gradients])
+        gradients = [gradient / replicas.num_replicas_in_sync for gradient in total]
     model.optimizer.apply_gradients(zip(gradients, model.trainable_weights, strict=True))
-    return tf.distribute.get_replica_context().all_reduce("SUM", loss) / logits.shape[1]
+    return replicas.all_reduce("SUM", loss) / logits.shape[1]
 
 
 def run_steps(model: Any, batches: Any, strategy: Any) -> list[float]:
@@ -84,11 +90,16 @@ def run_steps(model: Any, batches: Any, strategy: Any) -> list[float]:
     batches
         A `tf.data.Dataset`, which is split over the replicas of `strategy`.
     """
+    step = model.own_step = model.own_step or _own_step(model, strategy)
+    return [float(step(batch)) for batch in strategy.experimental_distribute_dataset(batches)]
+
+
+def _own_step(model: Any, strategy: Any) -> Any:
     import tensorflow as tf
 
     # AutoGraph would write the generated source to a temporary file.
-    @tf.function(autograph=False)
+    @tf.function(autograph=False, reduce_retracing=True)
     def step(batch: Any) -> Any:
         return strategy.reduce("MEAN", strategy.run(train_step, args=(model, batch)), axis=None)
 
-    return [float(step(batch)) for batch in strategy.experimental_distribute_dataset(batches)]
+    return step

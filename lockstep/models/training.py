@@ -182,7 +182,7 @@ def train(
             schedule.optimizer,
             rate,
             schedule.weight_decay,
-            schedule.clip_norm,
+            schedule.clip_norm / strategy.num_replicas_in_sync,
             scaled=schedule.precision == "float16",
         )
         model.label_smoothing = schedule.label_smoothing
