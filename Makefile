@@ -40,7 +40,7 @@ $(VENV)/.bench: $(VENV)/.pipeline
 	@touch $@
 
 test: $(VENV)/.dev ## run the tests (below 10 minutes)
-	$(BIN)/python -m pytest -n auto --dist loadfile -m 'not faults and not slow'
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m 'not faults and not slow'
 
 faults: $(VENV)/.dev ## kills, full disks, tampering: every one of them
 	$(BIN)/python -m pytest -n auto --dist worksteal -m faults

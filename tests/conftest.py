@@ -22,9 +22,26 @@ from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parent.parent
 
+#: What takes longest begins first: at the end no worker is to wait for another one's file.
+LONGEST = (
+    "tests/test_two_doors.py",
+    "tests/browser/test_ui.py",
+    "tests/faults/test_no_plaintext.py",
+    "tests/flows/test_equivalence.py",
+    "tests/flows/test_faults.py",
+    "tests/flows/test_experiments.py",
+    "tests/contracts/test_stages.py",
+    "tests/lockstep/models/test_ensemble.py",
+)
+
 hypothesis.settings.register_profile("fuzz", max_examples=5000, deadline=None)
 hypothesis.settings.register_profile("default", max_examples=50, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    turn = {path: number for number, path in enumerate(LONGEST)}
+    items.sort(key=lambda item: turn.get(item.location[0], len(LONGEST)))
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
