@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks._tables import SEED, Codes
-from lockstep.evaluation.bootstrap import _areas
 
 Floats = npt.NDArray[np.float64]
 
@@ -93,6 +92,16 @@ class _Scored:
             "log_loss": float(np.average(self._logs, weights=weights)),
             "brier": float(np.average(self._squared, weights=weights)),
         }
+
+
+def _areas(hits: Floats, misses: Floats) -> tuple[float, float]:
+    """ROC AUC and average precision from the weight of each class at each distinct probability, highest first."""
+    true_positives, false_positives = np.cumsum(hits), np.cumsum(misses)
+    won = misses * (true_positives - hits / 2)
+    chosen = true_positives + false_positives
+    precision = np.divide(true_positives, chosen, out=np.zeros_like(chosen), where=chosen > 0)
+    n_positive = true_positives[-1]
+    return float(won.sum() / (n_positive * false_positives[-1])), float((precision * hits).sum() / n_positive)
 
 
 def _ranking(hits: npt.NDArray[np.bool_], probability: Floats) -> tuple[Codes, npt.NDArray[np.bool_], Codes]:

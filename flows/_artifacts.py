@@ -90,8 +90,7 @@ async def _resample() -> None:
         {
             "training rows": when,
             "rows": report[when]["n_rows"],
-            "positive": report[when]["n_positive"],
-            "share": f"{report[when]['n_positive'] / report[when]['n_rows']:.4f}",
+            **_balance(report[when]),
             "made by the sampler": report[when].get("n_made", 0),
         }
         for when in ("before", "after")
@@ -101,6 +100,13 @@ async def _resample() -> None:
         key="balance",
         description=f"Classes before and after `{report['method']}`. {_where('resample.json')}",
     )
+
+
+def _balance(counts: dict[str, Any]) -> dict[str, Any]:
+    """Rows of the positive class and their share, or the rows of each of several classes."""
+    if "by_class" in counts:
+        return dict(counts["by_class"])
+    return {"positive": counts["n_positive"], "share": f"{counts['n_positive'] / counts['n_rows']:.4f}"}
 
 
 async def _evaluate() -> None:

@@ -16,11 +16,11 @@ import pyarrow as pa
 
 from lockstep.data.columns import GROUP, WEIGHT, features
 from lockstep.data.encoding import Encoder
-from lockstep.data.labels import binary_labels
+from lockstep.data.labels import labels_of
 from lockstep.data.splitting import folds, hold_out, identical, joined
 from lockstep.data.tables import SCHEMA, from_parquet, raw_columns
 from lockstep.errors import ParameterError
-from lockstep.evaluation.metrics import ranking
+from lockstep.evaluation.metrics import decided, ranking
 from lockstep.models import saving
 from lockstep.models.checkpoints import State
 from lockstep.models.network import inference
@@ -36,7 +36,7 @@ Floats = npt.NDArray[np.float64]
 class FoldParams(Params):
     project: str = key("project")
     target: str = key("data.target")
-    positive: str = key("data.positive")
+    positive: str | None = key("data.positive")
     validation_share: float = key("split.validation_share", gt=0, lt=0.9)
     seed: int = key("split.seed", ge=0)
     time_column: str | None = key("data.time_column")
@@ -91,14 +91,14 @@ def run(
             "validation rows that `lockstep run` leaves."
         )
     names = features(rows.column_names, params.target)
-    labels = binary_labels(rows, params.target, params.positive)
+    labels = labels_of(rows, params.target, params.positive)
     groups = identical(rows.select(names).to_pandas(), names)
     if GROUP in rows.column_names:
         groups = joined(groups, rows[GROUP].to_numpy())
-    scored = folds(groups, labels, n_folds, params.seed) == fold
+    scored = folds(groups, labels.codes, n_folds, params.seed) == fold
     others = np.flatnonzero(~scored)
     validation = np.zeros(len(rows), dtype=bool)
-    validation[others] = hold_out(groups[others], labels[others], params.validation_share, params.seed)
+    validation[others] = hold_out(groups[others], labels.codes[others], params.validation_share, params.seed)
     fitted = debias.fit(rows.filter(pa.array(~scored & ~validation)), mitigation)
     resampled = resample.run(fitted.train, resampling)
     trained = train.run(
@@ -113,10 +113,10 @@ def run(
         "n_train": int(np.sum(~scored & ~validation)),
         "n_validation": int(validation.sum()),
         "n_scored": int(scored.sum()),
-        "n_positive": int(labels[scored].sum()),
+        "scored": labels.counts(scored),
         "figures": {
-            **ranking(labels[scored], probability),
-            "error_rate": float(np.mean((probability >= 0.5) != labels[scored])),
+            **ranking(labels.codes[scored], probability),
+            "error_rate": float(np.mean(decided(probability) != labels.codes[scored])),
         },
     }
 
@@ -130,7 +130,8 @@ def answers_of(trained: train.Trained, rows: pa.Table) -> Floats:
 
 
 def _score(trained: train.Trained, rows: pa.Table) -> Floats:
-    return probabilities(answers_of(trained, rows))[:, 0]
+    scored = probabilities(answers_of(trained, rows))
+    return scored if scored.shape[1] > 1 else scored[:, 0]
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -16,9 +16,8 @@ import pyarrow as pa
 
 from lockstep.data import decorrelation
 from lockstep.data.decorrelation import Decorrelation
-from lockstep.data.labels import binary_labels
+from lockstep.data.labels import labels_of
 from lockstep.data.tables import SCHEMA, from_parquet
-from lockstep.evaluation.calibration_error import expected_calibration_error
 from lockstep.evaluation.metrics import metrics
 from lockstep.evaluation.thresholds import choose_threshold
 from lockstep.models.calibration import fit_platt
@@ -52,13 +51,14 @@ def run(
     """
     resampled = resample.run(train_rows, resampling)
     trained = train.run(resampled.train, validation, training, NoCheckpoint(), transform=transform)
-    labels = binary_labels(validation, training.target, training.positive)
+    codes = labels_of(validation, training.target, training.positive).codes
     curve = trained.report["calibration"]
-    before = (answers_of(trained, validation) - curve["intercept"]) / curve["slope"]
-    uncalibrated = probabilities(before)[:, 0]
-    calibrated = _calibrated(before, labels, training.seed)
-    threshold = choose_threshold(labels, uncalibrated, "f1", 1.0)
-    found = metrics(labels, uncalibrated, threshold)
+    intercepts = list(curve["intercepts"].values()) if "intercepts" in curve else [curve["intercept"]]
+    before = (answers_of(trained, validation) - intercepts) / curve["slope"]
+    uncalibrated = _columns(probabilities(before))
+    threshold = choose_threshold(codes == 1, uncalibrated, "f1", 1.0) if uncalibrated.ndim == 1 else None
+    found = metrics(codes, uncalibrated, threshold)
+    after = metrics(codes, _columns(_calibrated(before, codes, training.seed)), threshold)
     return {
         "n_train": len(resampled.train),
         "n_made": resampled.report["after"]["n_made"],
@@ -66,22 +66,27 @@ def run(
             "average_precision": found["average_precision"],
             "f1": found["f1"],
             "brier_uncalibrated": found["brier"],
-            "brier": float(np.mean((calibrated - labels) ** 2)),
-            "ece_uncalibrated": expected_calibration_error(labels, uncalibrated),
-            "ece": expected_calibration_error(labels, calibrated),
+            "brier": after["brier"],
+            "ece_uncalibrated": found["ece"],
+            "ece": after["ece"],
         },
     }
 
 
-def _calibrated(answers: Floats, labels: Any, seed: int) -> Floats:
-    half = np.zeros(len(labels), dtype=bool)
-    order = np.random.default_rng(seed).permutation(len(labels))
+def _columns(probability: Floats) -> Floats:
+    """That of the positive class alone where there are two."""
+    return probability if probability.shape[1] > 1 else probability[:, 0]
+
+
+def _calibrated(answers: Floats, codes: Any, seed: int) -> Floats:
+    half = np.zeros(len(codes), dtype=bool)
+    order = np.random.default_rng(seed).permutation(len(codes))
     # By class, so that a rare one is in both.
-    half[order[np.argsort(labels[order], kind="stable")][::2]] = True
-    calibrated = np.empty(len(labels))
+    half[order[np.argsort(codes[order], kind="stable")][::2]] = True
+    calibrated = np.empty(answers.shape)
     for scored in (half, ~half):
-        slope, intercepts = fit_platt(answers[~scored], labels[~scored].astype(int))
-        calibrated[scored] = probabilities(answers[scored] * slope + intercepts)[:, 0]
+        slope, intercepts = fit_platt(answers[~scored], codes[~scored])
+        calibrated[scored] = probabilities(answers[scored] * slope + intercepts)
     return calibrated
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 from lockstep.bundle.scorer import MODEL_SCHEMA, Scorer
 from lockstep.compression.convert import convert, sample_rows
 from lockstep.data.encoding import ENCODER_SCHEMA, Encoder, Features
-from lockstep.data.labels import binary_labels, refuse_made_rows
+from lockstep.data.labels import labels_of, refuse_made_rows
 from lockstep.data.tables import SCHEMA, from_parquet, raw_columns
 from lockstep.evaluation.metrics import ranking
 from lockstep.models import saving
@@ -31,7 +31,7 @@ class CompressParams(Params):
 
     project: str = key("project")
     target: str = key("data.target")
-    positive: str = key("data.positive")
+    positive: str | None = key("data.positive")
     max_average_precision_drop: float = key("compress.max_average_precision_drop", ge=0)
     max_roc_auc_drop: float = key("compress.max_roc_auc_drop", ge=0)
     max_brier_rise: float = key("compress.max_brier_rise", ge=0)
@@ -69,7 +69,7 @@ def run(
     sample = sample_rows(encoder.encode(raw_columns(train, names)), params.calibration_rows, params.seed)
     candidates = convert(network, sample)
     features = encoder.encode(raw_columns(validation, names))
-    labels = binary_labels(validation, params.target, params.positive)
+    labels = labels_of(validation, params.target, params.positive, encoder.classes).codes
     figures = {
         name: ranking(labels, Scorer(encoder, model).score(features)) for name, model in candidates.items()
     }

@@ -11,7 +11,7 @@ import pyarrow as pa
 from lockstep.data import columns, decorrelation
 from lockstep.data.decorrelation import Decorrelation
 from lockstep.data.expectations import parse_suite, public_categories
-from lockstep.data.labels import binary_labels, flag
+from lockstep.data.labels import flag, labels_of
 from lockstep.data.splitting import identical, joined
 from lockstep.data.tables import SCHEMA, from_parquet, raw_columns, read_bytes, require, to_parquet
 from lockstep.errors import DataError
@@ -36,7 +36,7 @@ class DebiasParams(Params):
 
     project: str = key("project")
     target: str = key("data.target")
-    positive: str = key("data.positive")
+    positive: str | None = key("data.positive")
     sensitive: list[str] = key("data.sensitive")
     split_column: str | None = key("data.split_column")
     time_column: str | None = key("data.time_column")
@@ -99,7 +99,7 @@ def run(parts: Mapping[str, pa.Table], public: Mapping[str, Sequence[str]], para
         f for f, found in associations.items() if max(found.values(), default=0.0) > params.proxy_threshold
     ]
     dropped = [] if params.method == "none" else [*proxies, *params.sensitive]
-    labels = binary_labels(train, params.target, params.positive)
+    labels = labels_of(train, params.target, params.positive)
     report: dict[str, Any] = {
         "method": params.method,
         "protected": protected(params.sensitive, params.protect),
@@ -109,7 +109,7 @@ def run(parts: Mapping[str, pa.Table], public: Mapping[str, Sequence[str]], para
         "features": [f for f in columns.features(train.column_names, params.target) if f not in dropped],
         "labels_by_group": {
             s: base_rates(
-                labels, group_names(train[s].to_pylist(), public.get(s, ()), params.min_category_rows)
+                *labels, group_names(train[s].to_pylist(), public.get(s, ()), params.min_category_rows)
             )
             for s in params.sensitive
         },
@@ -155,8 +155,8 @@ def fit(train: pa.Table, params: DebiasParams) -> Fitted:
             train, correlation_remover.fit(features, raw_columns(train, names), params.min_category_rows)
         )
     if params.method == "reweighing":
-        labels = binary_labels(train, params.target, params.positive)
-        weights = reweighing.weights(labels, groups_of(train, names, params.min_category_rows))
+        codes = labels_of(train, params.target, params.positive).codes
+        weights = reweighing.weights(codes, groups_of(train, names, params.min_category_rows))
         return Fitted(train.append_column(columns.WEIGHT, pa.array(weights)), None)
     return Fitted(train, None)
 
@@ -193,11 +193,11 @@ def _keep_apart(
         if params.split_column is None:
             side[(side == "test") & np.isin(groups, groups[side != "test"])] = "train"
         side[(side == "validation") & np.isin(groups, groups[side == "train"])] = "train"
-    labels = binary_labels(whole, params.target, params.positive)
+    labels = labels_of(whole, params.target, params.positive)
     for part in parts:
-        if not 0 < labels[side == part].sum() < np.sum(side == part):
+        if len(np.unique(labels.codes[side == part])) < len(labels.classes):
             raise DataError(
-                f"Without the proxies {list(proxies)} too few rows differ to keep {part} rows of both classes apart "
+                f"Without the proxies {list(proxies)} too few rows differ to keep {part} rows of every class apart "
                 "from the others. Raise debias.proxy_threshold, or bring more features."
             )
     kept = {part: whole.filter(pa.array(side == part)) for part in parts}

@@ -31,7 +31,7 @@ _LOCK = Path("dvc.lock")
 class DeployParams(CardParams):
     section = "deploy"
 
-    positive: str = key("data.positive")
+    positive: str | None = key("data.positive")
     name: str = key("deploy.name", pattern=NAME)
 
 
@@ -58,7 +58,7 @@ def run(
         Their `content_digest`.
     evaluation
         Report of `evaluate`: ``candidate``, ``verdict``, ``gates``, ``metrics`` with the decision
-        ``threshold``, and, where it knows them, the target's two ``labels``.
+        ``threshold`` of two classes, and the target's ``labels``.
     approvals
         Entries of approvals.json.
 
@@ -75,7 +75,8 @@ def run(
     approved = parse_approvals(approvals)
     try:
         judged, verdict, gates = evaluation["candidate"], evaluation["verdict"], evaluation["gates"]
-        metrics, threshold = evaluation["metrics"], float(evaluation["metrics"]["threshold"])
+        metrics = evaluation["metrics"]
+        threshold = None if params.positive is None else float(metrics["threshold"])
     except KeyError as missing:
         raise NotPromoted(
             f"The evaluation has no {missing}. Run `evaluate` again: `dvc repro -f evaluate`."
@@ -90,14 +91,18 @@ def run(
     override = [
         approval.model_dump(include={"gate", "verdict", "reason", "by", "at"}) for approval in overrides
     ] or None
+    fitted = Encoder.from_json(encoder)
     manifest = Manifest(
         project=params.project,
         name=params.name,
         target=params.target,
         positive=params.positive,
-        negative=_negative(evaluation.get("labels", ()), params.positive),
+        negative=None
+        if params.positive is None
+        else _negative(evaluation.get("labels", ()), params.positive),
         threshold=threshold,
-        columns=_columns(Encoder.from_json(encoder)),
+        classes=fitted.classes,
+        columns=_columns(fitted),
         candidate=candidate,
         verdict=verdict,
         gates=tuple(gates),

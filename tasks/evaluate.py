@@ -16,14 +16,16 @@ from lockstep.bundle.scorer import MODEL_SCHEMA, Scorer
 from lockstep.data import columns
 from lockstep.data.encoding import ENCODER_SCHEMA, Encoder
 from lockstep.data.expectations import parse_suite, public_categories
-from lockstep.data.labels import binary_labels, flag, refuse_made_rows
+from lockstep.data.labels import Labels, flag, labels_of, refuse_made_rows
 from lockstep.data.tables import SCHEMA, from_parquet, raw_columns, read_bytes, require, to_parquet
 from lockstep.errors import ParameterError
-from lockstep.evaluation.bootstrap import difference_intervals, ranking_intervals
-from lockstep.evaluation.gates import Direction, Gate, judge, no_evidence, verdict
-from lockstep.evaluation.metrics import curves, metrics
+from lockstep.evaluation.bootstrap import Interval, intervals
+from lockstep.evaluation.calibration import believed, reliability
+from lockstep.evaluation.gates import Direction, judge, verdict
+from lockstep.evaluation.metrics import curves, decided, metrics, metrics_by_class
 from lockstep.evaluation.thresholds import ParityLimit, Purpose, choose_threshold
-from lockstep.fairness.groups import audit, differences, group_names
+from lockstep.fairness.groups import group_names
+from lockstep.fairness.judging import DIFFERENCES, Evidence, audit_outcomes, judge_groups, outcomes_of
 from lockstep.sealing.vault import open_vault
 from tasks._params import Params, Section, key, load_params
 from tasks._stage import arguments, command, measured, write_report
@@ -37,6 +39,7 @@ _RANKING_GATES: tuple[tuple[str, Direction], ...] = (
 )
 
 Mask = npt.NDArray[np.bool_]
+Codes = npt.NDArray[np.int64]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -55,7 +58,7 @@ class EvaluateParams(Params):
 
     project: str = key("project")
     target: str = key("data.target")
-    positive: str = key("data.positive")
+    positive: str | None = key("data.positive")
     sensitive: list[str] = key("data.sensitive")
     min_category_rows: int = key("data.min_category_rows", ge=1)
     threshold_for: Purpose = key("evaluate.threshold_for")
@@ -90,7 +93,7 @@ def run(
     scorer
         The model that ships.
     validation
-        Rows on which the decision threshold is chosen.
+        Rows on which the decision threshold of two classes is chosen.
     test
         Rows on which everything else is measured.
     public
@@ -107,46 +110,69 @@ def run(
     refuse_made_rows(test, "test")
     require(test, [columns.audit(s) for s in params.sensitive], "data.sensitive")
     _require_thresholds(params)
-    labels = binary_labels(test, params.target, params.positive)
-    probability = _score(scorer, test)
+    labels = labels_of(test, params.target, params.positive, scorer.encoder.classes)
+    codes, probability = labels.codes, _score(scorer, test)
     threshold, chosen = _threshold(scorer, validation, public, params)
-    decisions = probability >= threshold
-    figures = metrics(labels, probability, threshold)
-    intervals = ranking_intervals(labels, probability, params.bootstrap_samples, params.seed)
+    decisions = decided(probability, threshold)
+    figures = metrics(codes, probability, threshold)
+    found = intervals(codes, probability, threshold, params.bootstrap_samples, params.seed)
     gates = [
-        judge(name, figures[name], intervals[name], getattr(params.gates, name), direction, len(labels))
+        judge(name, figures[name], found.overall[name], getattr(params.gates, name), direction, len(codes))
         for name, direction in _RANKING_GATES
     ]
+    outcomes = outcomes_of(codes, decisions, labels.classes)
+    evidence = Evidence(
+        params.min_group_rows, params.min_group_positives, params.bootstrap_samples, params.seed
+    )
     fairness = {}
     for sensitive in params.sensitive:
         values = test[columns.audit(sensitive)].to_pylist()
         groups = group_names(values, public.get(sensitive, ()), params.min_category_rows)
-        by_group = audit(labels, decisions, groups)
-        fairness[sensitive] = {"groups": by_group, **differences(labels, decisions, groups)}
-        gates += _group_gates(sensitive, labels, decisions, groups, by_group, params)
+        fairness[sensitive] = audit_outcomes(outcomes, groups)
+        gates += [
+            judge_groups(
+                f"{metric}:{sensitive}",
+                metric,
+                getattr(params.gates, metric)[sensitive],
+                outcomes,
+                groups,
+                evidence,
+            )
+            for metric in DIFFERENCES
+        ]
     unseen = ~flag(test, columns.SEEN)
+    confidence, right = believed(codes, probability)
     report = {
         "verdict": verdict(gates),
         "gates": [gate.as_dict() for gate in gates],
         "metrics": figures,
-        "intervals": intervals,
+        "intervals": found.overall,
         "threshold": chosen,
-        "n_test": len(labels),
-        "labels": _label_names(test, params),
-        "unseen": _unseen(labels[unseen], probability[unseen], threshold),
+        "n_test": len(codes),
+        "labels": list(labels.classes),
+        "classes": _of_each_class(labels, probability, found.by_class),
+        "reliability": reliability(confidence, right),
+        "unseen": _unseen(codes[unseen], probability[unseen], threshold),
         "fairness": fairness,
     }
-    drawn = curves(labels, probability, _CURVE_POINTS)
-    predictions = pa.table({"label": pa.array(labels.astype(np.int8)), "probability": pa.array(probability)})
-    return Evaluation({**figures, "n_test": len(labels)}, report, predictions, drawn["roc"], drawn["pr"])
+    drawn = curves(codes, probability, _CURVE_POINTS)
+    return Evaluation(
+        {**figures, "n_test": len(codes)},
+        report,
+        _predictions(labels, probability),
+        drawn["roc"],
+        drawn["pr"],
+    )
 
 
 def _threshold(
     scorer: Scorer, validation: pa.Table, public: Mapping[str, Sequence[str]], params: EvaluateParams
-) -> tuple[float, dict[str, Any]]:
-    """The decision threshold, and how it came about."""
-    labels = binary_labels(validation, params.target, params.positive)
-    probability = _score(scorer, validation)
+) -> tuple[float | None, dict[str, Any] | None]:
+    """The decision threshold of two classes, and how it came about; of more a row gets the likeliest."""
+    if params.positive is None:
+        return None, None
+    codes = labels_of(validation, params.target, params.positive).codes
+    labels, probability = codes == 1, _score(scorer, validation)
     purpose = params.threshold_for, params.false_negative_cost
     best = choose_threshold(labels, probability, *purpose)
     limits = {} if params.parity_reserve is None else _parity_limits(validation, public, params)
@@ -155,8 +181,8 @@ def _threshold(
         "chosen_for": params.threshold_for,
         "parity_limits": {name: limit.largest_difference for name, limit in limits.items()},
         "validation": {
-            "without_limits": metrics(labels, probability, best),
-            "chosen": metrics(labels, probability, threshold),
+            "without_limits": metrics(codes, probability, best),
+            "chosen": metrics(codes, probability, threshold),
         },
     }
 
@@ -180,7 +206,7 @@ def _parity_limits(
 
 
 def _require_thresholds(params: EvaluateParams) -> None:
-    for name in ("demographic_parity_difference", "equalized_odds_difference"):
+    for name in DIFFERENCES:
         thresholds = set(getattr(params.gates, name))
         absent, unknown = (
             sorted(set(params.sensitive) - thresholds),
@@ -197,53 +223,40 @@ def _require_thresholds(params: EvaluateParams) -> None:
             )
 
 
-def _label_names(test: pa.Table, params: EvaluateParams) -> list[str]:
-    """The two labels, the positive one last."""
-    names = {str(name) for name in test[params.target].unique().to_pylist()}
-    return sorted(names, key=lambda name: name == params.positive)
-
-
 def _score(scorer: Scorer, table: pa.Table) -> npt.NDArray[np.float64]:
     return scorer.probability(raw_columns(table, [column.name for column in scorer.encoder.inputs]))
 
 
-def _unseen(labels: Mask, probability: npt.NDArray[np.float64], threshold: float) -> dict[str, Any]:
-    """Figures of the test rows whose features no training row shares; none where one class is absent."""
-    if not 0 < labels.sum() < len(labels):
-        return {"n_test": len(labels), "metrics": None}
-    return {"n_test": len(labels), "metrics": metrics(labels, probability, threshold)}
-
-
-def _group_gates(
-    sensitive: str,
-    labels: Mask,
-    decisions: Mask,
-    groups: npt.NDArray[np.object_],
-    by_group: Mapping[str, Mapping[str, float]],
-    params: EvaluateParams,
-) -> list[Gate]:
-    """Gates about the groups of `sensitive`, judged on the groups that are large enough to be evidence."""
-    enough_rows = {name: g for name, g in by_group.items() if g["n_rows"] >= params.min_group_rows}
-    enough_of_both = {
-        name: g
-        for name, g in enough_rows.items()
-        if min(g["n_positive"], g["n_rows"] - g["n_positive"]) >= params.min_group_positives
+def _of_each_class(
+    labels: Labels, probability: npt.NDArray[np.float64], found: Mapping[str, Sequence[Interval]]
+) -> dict[str, Any]:
+    """Figures of each of several classes against the rest; null of a class that no test row has."""
+    if len(labels.classes) == 2:
+        return {}
+    figures, rows = metrics_by_class(labels.codes, probability), labels.counts()["by_class"]
+    return {
+        name: {
+            "n_rows": rows[name],
+            "metrics": {m: float(values[i]) for m, values in figures.items()} if rows[name] else None,
+            "intervals": {m: of_class[i] for m, of_class in found.items()} if rows[name] else None,
+        }
+        for i, name in enumerate(labels.classes)
     }
-    gates = []
-    for metric, judged in (
-        ("demographic_parity_difference", enough_rows),
-        ("equalized_odds_difference", enough_of_both),
-    ):
-        name, threshold = f"{metric}:{sensitive}", getattr(params.gates, metric)[sensitive]
-        rows = np.isin(groups, list(judged))
-        left_out = sorted(set(by_group) - set(judged))
-        if len(judged) < 2:
-            gates.append(no_evidence(name, threshold, int(rows.sum()), left_out))
-            continue
-        interval = difference_intervals(list(judged.values()), params.bootstrap_samples, params.seed)[metric]
-        figure = differences(labels[rows], decisions[rows], groups[rows])[metric]
-        gates.append(judge(name, figure, interval, threshold, "at most", int(rows.sum()), left_out))
-    return gates
+
+
+def _predictions(labels: Labels, probability: npt.NDArray[np.float64]) -> pa.Table:
+    """Number of each row's class, and its probability: of the positive class, or of each of several."""
+    codes = pa.array(labels.codes.astype(np.int8 if len(labels.classes) <= 127 else np.int16))
+    if probability.ndim == 1:
+        return pa.table({"label": codes, "probability": pa.array(probability)})
+    scores = {f"probability:{name}": probability[:, i] for i, name in enumerate(labels.classes)}
+    return pa.table({"label": codes, **scores})
+
+
+def _unseen(codes: Codes, probability: npt.NDArray[np.float64], threshold: float | None) -> dict[str, Any]:
+    """Figures of the test rows whose features no training row shares; none where they have one class alone."""
+    told_apart = len(np.unique(codes)) > 1
+    return {"n_test": len(codes), "metrics": metrics(codes, probability, threshold) if told_apart else None}
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -13,7 +14,7 @@ from lockstep.balance.fidelity import fidelity
 from lockstep.balance.methods import METHODS, resample
 from lockstep.balance.rows import Codes, Columns, Synthetic
 from lockstep.data.columns import MADE, WEIGHT, features
-from lockstep.data.labels import binary_labels
+from lockstep.data.labels import Labels, labels_of
 from lockstep.data.tables import SCHEMA, from_parquet, raw_columns, to_parquet
 from lockstep.sealing.vault import open_vault
 from tasks._params import Params, key, load_params
@@ -25,7 +26,7 @@ class ResampleParams(Params):
 
     project: str = key("project")
     target: str = key("data.target")
-    positive: str = key("data.positive")
+    positive: str | None = key("data.positive")
     method: Literal[
         "none",
         "over",
@@ -57,31 +58,27 @@ def run(train: pa.Table, params: ResampleParams) -> Resampled:
         Synthetic rows stand last; they have features and a label, and no sensitive feature for the audit: they are
         nobody. How much they are like real ones is reported.
     """
-    labels = binary_labels(train, params.target, params.positive)
-    codes = labels.astype(np.int64)
+    labels = labels_of(train, params.target, params.positive)
+    codes = labels.codes
     columns: Columns = {}
     if METHODS[params.method].reads_features:
         columns = raw_columns(train, features(train.column_names, params.target))
     rows, made, weights, synthetic = resample(params.method, columns, codes, params.ratio, params.seed)
     table = train.take(rows)
-    after = labels[rows]
-    report: dict[str, Any] = {
-        "method": params.method,
-        "before": {"n_rows": len(labels), "n_positive": int(labels.sum())},
-    }
+    after = Labels(codes[rows], labels.classes)
+    report: dict[str, Any] = {"method": params.method, "before": labels.counts()}
     if synthetic is not None and len(synthetic.codes):
         table = pa.concat_tables([table, _table_of(synthetic, train, codes, params.target)])
-        after = np.concatenate((after, synthetic.codes == 1))
+        after = Labels(np.concatenate((after.codes, synthetic.codes)), labels.classes)
         report["fidelity"] = _fidelity(columns, codes, synthetic, params.seed)
     if WEIGHT in table.column_names:
         weights = weights * pc.fill_null(table[WEIGHT], pa.scalar(1.0, pa.float32())).to_numpy()
         table = table.drop_columns([WEIGHT])
     table = table.append_column(MADE, pa.array(made)).append_column(WEIGHT, pa.array(weights))
     report["after"] = {
-        "n_rows": len(table),
-        "n_positive": int(after.sum()),
+        **after.counts(),
         "n_made": int(made.sum()),
-        "positive_weight_share": round(float(np.average(after, weights=weights)), 6),
+        **_weight_shares(after, weights),
     }
     return Resampled(table, report)
 
@@ -117,6 +114,16 @@ def _fidelity(columns: Columns, codes: Codes, synthetic: Synthetic, seed: int) -
         {name: raw[made] for name, raw in synthetic.columns.items()},
         seed,
     )
+
+
+def _weight_shares(labels: Labels, weights: npt.NDArray[np.float32]) -> dict[str, Any]:
+    shares = [
+        round(float(np.average(labels.codes == code, weights=weights)), 6)
+        for code in range(len(labels.classes))
+    ]
+    if len(shares) == 2:
+        return {"positive_weight_share": shares[1]}
+    return {"weight_share_by_class": dict(zip(labels.classes, shares, strict=True))}
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from lockstep.data.columns import GROUP, SEEN
-from lockstep.data.labels import binary_labels
+from lockstep.data.labels import Labels, labels_of
 from lockstep.data.splitting import Mask, hold_out, identical, joined, latest, of_one_id, times_of
 from lockstep.data.tables import SCHEMA, from_parquet, require, to_parquet
 from lockstep.errors import DataError, ParameterError
@@ -24,7 +24,7 @@ class SplitParams(Params):
 
     project: str = key("project")
     target: str = key("data.target")
-    positive: str = key("data.positive")
+    positive: str | None = key("data.positive")
     sensitive: list[str] = key("data.sensitive")
     not_features: list[str] = key("data.not_features")
     split_column: str | None = key("data.split_column")
@@ -63,7 +63,7 @@ def run(source: pa.Table, params: SplitParams) -> Split:
         A column is missing, a label is unknown or missing, or a class is too small to be split.
     """
     _refuse_double_roles(params)
-    labels = binary_labels(source, params.target, params.positive)
+    labels = labels_of(source, params.target, params.positive)
     require(source, params.sensitive, "data.sensitive")
     require(source, params.not_features, "data.not_features")
     dropped = {*params.not_features, params.split_column, params.time_column, params.id_column}
@@ -79,15 +79,15 @@ def run(source: pa.Table, params: SplitParams) -> Split:
     kept = np.ones(len(table), dtype=bool)
     if params.time_column is not None:
         test, validation, kept = _by_time(_times(source, params.time_column), ids, params)
-        _require_classes({"train": labels[kept & ~test & ~validation], "validation": labels[validation]})
+        _require_classes(labels, {"train": kept & ~test & ~validation, "validation": validation})
     else:
         if params.split_column is None:
-            test = hold_out(groups, labels, params.test_share, params.seed)
+            test = hold_out(groups, labels.codes, params.test_share, params.seed)
         else:
             test = _own_test(source, params.split_column)
         validation = np.zeros(len(table), dtype=bool)
         rest = np.flatnonzero(~test)
-        validation[rest] = hold_out(groups[rest], labels[rest], params.validation_share, params.seed)
+        validation[rest] = hold_out(groups[rest], labels.codes[rest], params.validation_share, params.seed)
     earlier = kept & ~test
     train = earlier & ~validation
     seen = np.isin(twins[test], twins[earlier])
@@ -97,9 +97,9 @@ def run(source: pa.Table, params: SplitParams) -> Split:
     with_sensitive = identical(frame, all_features)
     report = {
         "split_by": params.split_column or params.time_column or "stratified",
-        "train": _counts(labels[train]),
-        "validation": _counts(labels[validation]),
-        "test": _counts(labels[test]),
+        "train": _counts(labels, train),
+        "validation": _counts(labels, validation),
+        "test": _counts(labels, test),
         "test_rows_also_in_train": {
             "identical_in_all_features": _overlap(np.isin(with_sensitive[test], with_sensitive[earlier])),
             "identical_but_for_sensitive_features": _overlap(np.isin(twins[test], twins[earlier])),
@@ -130,11 +130,11 @@ def _by_time(
     return test, validation, kept
 
 
-def _require_classes(parts: Mapping[str, Mask]) -> None:
-    for part, labels in parts.items():
-        if len(np.unique(labels)) < 2:
+def _require_classes(labels: Labels, parts: Mapping[str, Mask]) -> None:
+    for part, rows in parts.items():
+        if len(np.unique(labels.codes[rows])) < len(labels.classes):
             raise DataError(
-                f"The split by time leaves {part} {len(labels):,} rows and not both classes. Change split.test_share "
+                f"The split by time leaves {part} {rows.sum():,} rows and not every class. Change split.test_share "
                 "or split.validation_share, or bring more rows."
             )
 
@@ -177,12 +177,11 @@ def _own_test(source: pa.Table, split_column: str) -> Mask:
     return np.equal(parts, "test").astype(bool)
 
 
-def _counts(labels: Mask) -> dict[str, Any]:
-    return {
-        "n_rows": len(labels),
-        "n_positive": int(labels.sum()),
-        "positive_share": round(float(labels.mean()), 6),
-    }
+def _counts(labels: Labels, rows: Mask) -> dict[str, Any]:
+    counts = labels.counts(rows)
+    if "n_positive" in counts:
+        counts["positive_share"] = round(counts["n_positive"] / counts["n_rows"], 6)
+    return counts
 
 
 def _overlap(seen: Mask) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from pydantic import Field
 
@@ -14,7 +15,7 @@ from lockstep.data import decorrelation
 from lockstep.data.columns import MADE, WEIGHT, features
 from lockstep.data.decorrelation import Decorrelation
 from lockstep.data.encoding import ENCODER_SCHEMA, Encoder
-from lockstep.data.labels import binary_labels, flag, refuse_made_rows
+from lockstep.data.labels import flag, labels_of, refuse_made_rows
 from lockstep.data.tables import SCHEMA, from_parquet, raw_columns
 from lockstep.files import write_atomic
 from lockstep.models import saving
@@ -43,7 +44,7 @@ class TrainParams(Params):
 
     project: str = key("project")
     target: str = key("data.target")
-    positive: str = key("data.positive")
+    positive: str | None = key("data.positive")
     epochs: int = key("train.epochs", ge=1)
     min_steps: int = key("train.min_steps", ge=0)
     batch_size: int = key("train.batch_size", ge=1)
@@ -113,10 +114,10 @@ def run(
     refuse_made_rows(validation, "validation")
     names = features(train_rows.column_names, params.target)
     encoder, data = encode(train_rows, params, transform)
-    labels = binary_labels(validation, params.target, params.positive).astype(int)
+    labels = labels_of(validation, params.target, params.positive, encoder.classes).codes
     held_out = Data(
         encoder.encode(raw_columns(validation, [column.name for column in encoder.inputs])),
-        one_hot(labels, 2),
+        one_hot(labels, max(len(encoder.classes), 2)),
         np.ones(len(validation), dtype=np.float32),
     )
     schedule, ensemble = schedule_of(params), ensemble_of(params)
@@ -143,9 +144,15 @@ def run(
         "epochs": len(trained.curve),
         "best_epoch": trained.best_epoch,
         "best_val_average_precision": average_precision(held_out.targets, answers),
-        "calibration": {"method": "platt", "slope": slope, "intercept": float(intercepts[0])},
+        "calibration": {"method": "platt", "slope": slope, **_intercepts(encoder.classes, intercepts)},
     }
     return Trained(encoder.to_json(), saving.to_bytes(trained.network, trained.model), trained.curve, report)
+
+
+def _intercepts(classes: Sequence[str], intercepts: npt.NDArray[np.float64]) -> dict[str, Any]:
+    if not classes:
+        return {"intercept": float(intercepts[0])}
+    return {"intercepts": dict(zip(classes, intercepts.tolist(), strict=True))}
 
 
 def encode(
@@ -156,10 +163,12 @@ def encode(
     names += transform.names if transform else []
     # Of real rows alone: a repeated row would make one person's value look shared.
     real = train_rows.filter(pa.array(~flag(train_rows, MADE)))
-    encoder = Encoder.fit(raw_columns(real, names), params.bins, params.min_value_rows, transform)
+    labels = labels_of(train_rows, params.target, params.positive)
+    several = labels.classes if params.positive is None else ()
+    encoder = Encoder.fit(raw_columns(real, names), params.bins, params.min_value_rows, transform, several)
     return encoder, Data(
         encoder.encode(raw_columns(train_rows, names)),
-        one_hot(binary_labels(train_rows, params.target, params.positive), 2),
+        one_hot(labels.codes, len(labels.classes)),
         np.asarray(train_rows[WEIGHT].to_numpy(), dtype=np.float32),
     )
 
@@ -171,6 +180,7 @@ def network_of(encoder: Encoder, params: TrainParams) -> Network:
         n_coded=encoder.n_coded,
         numeric_width=encoder.numeric_width,
         hidden=tuple(params.hidden),
+        n_outputs=len(encoder.classes) or 1,
         embedding_dim=params.embedding_dim,
         embedding_dropout=params.embedding_dropout,
         dropout=params.dropout,

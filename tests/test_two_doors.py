@@ -19,7 +19,7 @@ from lockstep.sealing.vault import open_vault
 from tests.conftest import copy_project, outputs, set_up_keys, shrink, stages
 
 METRICS = {
-    "roc_auc", "average_precision", "accuracy", "error_rate", "precision", "recall", "f1", "brier",
+    "roc_auc", "average_precision", "log_loss", "ece", "accuracy", "error_rate", "precision", "recall", "f1", "brier",
     "threshold", "n_test",
 }  # fmt: skip
 

@@ -84,7 +84,8 @@ def score_table(bundle: Bundle, table: pa.Table) -> pa.Table:
     Returns
     -------
     pyarrow.Table
-        ``row`` (int64, from 0, in the table's order), ``probability`` (float64) and ``label`` (string).
+        ``row`` (int64, from 0, in the table's order), ``probability`` (float64) and ``label`` (string); of three
+        classes or more a ``probability:CLASS`` of each.
 
     Raises
     ------
@@ -100,8 +101,18 @@ def score_table(bundle: Bundle, table: pa.Table) -> pa.Table:
     require(table, [column.name for column in columns], "The deployed model")
     typed = pa.table({column.name: _as_trained(table[column.name], column) for column in columns})
     probability = bundle.scorer().probability(raw_columns(typed, typed.column_names))
-    labels = [bundle.manifest.label(p) for p in probability.tolist()]
-    return pa.table({"row": np.arange(len(table)), "probability": probability, "label": labels})
+    classes = bundle.manifest.classes
+    scores = {
+        f"probability:{name}" if classes else "probability": column
+        for name, column in zip(classes or ("",), np.atleast_2d(probability.T), strict=True)
+    }
+    return pa.table(
+        {
+            "row": np.arange(len(table)),
+            **scores,
+            "label": pa.array(bundle.manifest.labels(probability), pa.string()),
+        }
+    )
 
 
 def champion_directory() -> Path | None:

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from lockstep.data.encoding import Kind
 from lockstep.errors import RegistryError
 
@@ -31,9 +34,9 @@ class Manifest:
     project, name
         Project whose keyring opens the bundle, and the deployed model's name.
     target, positive, negative
-        What is predicted, and the labels of its two classes.
+        What is predicted, and the labels of its two classes; null where there are more.
     threshold
-        Probability from which on a row gets the label `positive`.
+        Probability from which on a row gets the label `positive`; null where there are more classes.
     columns
         Raw columns in the encoder's order.
     candidate
@@ -50,6 +53,8 @@ class Manifest:
         UTC time in ISO 8601.
     git_revision, measured
         Commit of the workspace, and what a clock or the host gave, by stage; null where unknown.
+    classes
+        Labels of three classes or more, in the order of the probabilities: a row gets the likeliest. Empty of two.
     comparison, signature
         Reserved; null in this release.
     """
@@ -57,9 +62,9 @@ class Manifest:
     project: str
     name: str
     target: str
-    positive: str
-    negative: str
-    threshold: float
+    positive: str | None
+    negative: str | None
+    threshold: float | None
     columns: tuple[InputColumn, ...]
     candidate: str
     verdict: str
@@ -71,6 +76,7 @@ class Manifest:
     created: str | None = None
     git_revision: str | None = None
     measured: Mapping[str, Any] | None = None
+    classes: tuple[str, ...] = ()
     comparison: None = None
     signature: None = None
 
@@ -80,11 +86,15 @@ class Manifest:
 
     def _decision(self) -> tuple[object, ...]:
         # The threshold is chosen after training: one candidate may be deployed with two of them.
-        return self.project, self.candidate, self.target, self.positive, self.negative, self.threshold
+        binary = (self.positive, self.negative, self.threshold)
+        return (self.project, self.candidate, self.target, *binary, self.classes)
 
-    def label(self, probability: float) -> str:
-        """Label of a row with this probability of the positive class."""
-        return self.positive if probability >= self.threshold else self.negative
+    def labels(self, probability: npt.NDArray[np.float64]) -> list[str]:
+        """Label of each of n rows by the probabilities that `Scorer.probability` gives."""
+        if self.classes:
+            return [self.classes[i] for i in probability.argmax(axis=1).tolist()]
+        either = (str(self.negative), str(self.positive))
+        return [either[p >= (self.threshold or 0.0)] for p in probability.tolist()]
 
     def to_json(self) -> bytes:
         """Content of manifest.json."""
@@ -103,11 +113,14 @@ class Manifest:
             raise RegistryError(f"{source} has the format {written_as!r}; this Lockstep reads {FORMAT!r}.")
         try:
             columns = tuple(InputColumn(**column) for column in document.pop("columns"))
-            manifest = cls(**document, columns=columns)
-            sound = 0.0 <= manifest.threshold <= 1.0
+            classes = tuple(document.pop("classes", ()))
+            manifest = cls(**document, columns=columns, classes=classes)
+            binary = (manifest.positive, manifest.negative, manifest.threshold)
+            sound = binary == (None, None, None) if classes else 0.0 <= document["threshold"] <= 1.0
         except (TypeError, LookupError):
             raise damaged from None
-        texts = (manifest.project, manifest.name, manifest.positive, manifest.negative, manifest.version)
+        labels = classes or (manifest.positive, manifest.negative)
+        texts = (manifest.project, manifest.name, *labels, manifest.version)
         if not sound or not isinstance(manifest.files, dict) or not all(isinstance(t, str) for t in texts):
             raise damaged
         return manifest

@@ -15,10 +15,11 @@ MODEL_SCHEMA = "litert/1"
 """Schema that stands in the context of a sealed LiteRT model."""
 
 _BATCH = 4096
+_OTHER_TRAINING = "Model and encoder come from different trainings. Run `train` and `compress` again."
 
 
 class Scorer:
-    """Calibrated probability of the positive class.
+    """Calibrated probability of the positive class, or of each of three classes or more.
 
     Parameters
     ----------
@@ -26,7 +27,7 @@ class Scorer:
         Encodes raw columns.
     model
         LiteRT flatbuffer with the inputs ``codes`` (int32) and, unless every column is a category,
-        ``numeric`` (float32), and one output, the calibrated logit.
+        ``numeric`` (float32), and one output, the calibrated logits.
     threads
         Threads of one call.
 
@@ -57,25 +58,30 @@ class Scorer:
         widths = {"codes": encoder.n_coded, "numeric": encoder.numeric_width}
         for name, detail in self._inputs.items():
             if detail["shape_signature"][-1] != widths[name]:
-                raise ModelError(
-                    "Model and encoder come from different trainings. Run `train` and `compress` again."
-                )
-        self._output = self._interpreter.get_output_details()[0]["index"]
+                raise ModelError(_OTHER_TRAINING)
+        output = self._interpreter.get_output_details()[0]
+        self._output, self._width = output["index"], len(encoder.classes) or 1
+        if output["shape_signature"][-1] != self._width:
+            raise ModelError(_OTHER_TRAINING)
         self._rows = 0
 
     def probability(self, table: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float64]:
-        """Score n rows of raw columns; the answer is float64 of shape (n,)."""
+        """Score n rows of raw columns; the answer is as that of `score`."""
         return self.score(self.encoder.encode(table))
 
     def score(self, features: Features) -> npt.NDArray[np.float64]:
-        """Score n encoded rows; the answer is float64 of shape (n,)."""
+        """Score n encoded rows; the answer is float64 of shape (n,), or (n, k) of each of k classes."""
         n_rows = len(features.codes)
         parts = [
             self._logits(Features(features.numeric[i : i + _BATCH], features.codes[i : i + _BATCH]))
             for i in range(0, n_rows, _BATCH)
         ]
-        logits = np.concatenate(parts) if parts else np.empty(0)
-        return 1.0 / (1.0 + np.exp(-logits))
+        logits = np.concatenate(parts) if parts else np.empty((0, self._width))
+        if self._width == 1:
+            return np.asarray(1.0 / (1.0 + np.exp(-logits[:, 0])))
+        # Without the largest, which cancels out: its exponential may be infinite.
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(odds / odds.sum(axis=1, keepdims=True))
 
     def _logits(self, features: Features) -> npt.NDArray[np.float64]:
         rows = len(features.codes)
@@ -87,4 +93,4 @@ class Scorer:
         for name, detail in self._inputs.items():
             self._interpreter.set_tensor(detail["index"], getattr(features, name))
         self._interpreter.invoke()
-        return self._interpreter.get_tensor(self._output)[:, 0].astype(np.float64)
+        return self._interpreter.get_tensor(self._output).astype(np.float64)

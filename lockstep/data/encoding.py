@@ -121,11 +121,20 @@ class Encoder:
         The fitted columns, in the order of the codes.
     decorrelation
         What is taken from numeric columns before they are encoded.
+    classes
+        Of a model of three classes or more: their labels, in the order of the network's outputs. Empty of two classes,
+        whose labels the bundle names.
     """
 
-    def __init__(self, columns: Sequence[Column], decorrelation: Decorrelation | None = None) -> None:
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        decorrelation: Decorrelation | None = None,
+        classes: Sequence[str] = (),
+    ) -> None:
         self.columns = tuple(columns)
         self.decorrelation = decorrelation
+        self.classes = tuple(classes)
         coded = [column for column in self.columns if column.coded]
         starts = np.cumsum([0, *(column.n_codes for column in coded)])
         self.code_starts: npt.NDArray[np.int32] = starts[:-1].astype(np.int32)
@@ -157,6 +166,7 @@ class Encoder:
         bins: int,
         min_value_rows: int,
         decorrelation: Decorrelation | None = None,
+        classes: Sequence[str] = (),
     ) -> Encoder:
         """Fit on training rows.
 
@@ -171,6 +181,8 @@ class Encoder:
         decorrelation
             Taken from the columns first; `table` then holds the sensitive features too. What it changes has no codes
             of exact values: it shifts each group by one amount, so that an exact value would name the group.
+        classes
+            As for `Encoder`.
         """
         shifted: set[str] = set()
         if decorrelation:
@@ -189,6 +201,7 @@ class Encoder:
                 for name, values in table.items()
             ],
             decorrelation,
+            classes,
         )
 
     def encode(self, table: Mapping[str, npt.NDArray[Any]]) -> Features:
@@ -230,6 +243,8 @@ class Encoder:
         document: dict[str, Any] = {"format": "lockstep-encoder", "version": _VERSION, "columns": columns}
         if self.decorrelation:
             document |= {"version": _DECORRELATED, "decorrelation": self.decorrelation.as_dict()}
+        if self.classes:
+            document["classes"] = list(self.classes)
         return json.dumps(document).encode()
 
     @classmethod
@@ -251,6 +266,7 @@ class Encoder:
                 for fields in parsed["columns"]
             ],
             Decorrelation.from_dict(decorrelation) if decorrelation else None,
+            parsed.get("classes", ()),
         )
 
 

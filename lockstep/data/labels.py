@@ -1,8 +1,9 @@
-"""The target as the positive class and the rest."""
+"""The target as numbered classes."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,31 +14,83 @@ from lockstep.data.tables import require
 from lockstep.errors import DataError
 
 
-def binary_labels(table: pa.Table, target: str, positive: str) -> npt.NDArray[np.bool_]:
-    """Mask of the positive class, shape (n,).
+class Labels(NamedTuple):
+    """Classes of n rows.
+
+    Attributes
+    ----------
+    codes : ndarray of int64, shape (n,)
+        Number of each row's class.
+    classes : tuple of str
+        Labels by number: of two classes the positive one is last, of more they are sorted.
+    """
+
+    codes: npt.NDArray[np.int64]
+    classes: tuple[str, ...]
+
+    def counts(self, rows: npt.NDArray[Any] | slice = slice(None)) -> dict[str, Any]:
+        """Counts of `rows` for a report: ``n_rows``, and ``n_positive`` of two classes or ``by_class`` of more."""
+        codes = self.codes[rows]
+        if len(self.classes) == 2:
+            return {"n_rows": len(codes), "n_positive": int(codes.sum())}
+        counts = np.bincount(codes, minlength=len(self.classes)).tolist()
+        return {"n_rows": len(codes), "by_class": dict(zip(self.classes, counts, strict=True))}
+
+
+def labels_of(
+    table: pa.Table, target: str, positive: str | None, classes: Sequence[str] | None = None
+) -> Labels:
+    """Number the classes of `target`.
+
+    Parameters
+    ----------
+    positive
+        Label of the positive class of two; None where there are more.
+    classes
+        Labels that a model of several classes knows; None: those of the table.
 
     Raises
     ------
     DataError
-        The target is missing in the table or in a row, has not two classes, or never holds `positive`.
+        The target is missing in the table or in a row; has not two classes, or never holds `positive`; or has fewer
+        than three without it, or one that is none of `classes`.
     """
     require(table, [target], "data.target")
     column = table[target]
     if column.null_count:
         raise DataError(f"Target {target!r} is missing in {column.null_count:,} rows. Drop those rows.")
     labels = np.array([str(value) for value in column.to_pylist()])
-    classes = np.unique(labels)
-    if len(classes) != 2:
+    if positive is not None:
+        return _binary(labels, target, positive)
+    known = np.unique(labels) if not classes else np.array(sorted(classes))
+    if len(known) < 3:
         raise DataError(
-            f"Target {target!r} has {len(classes)} classes; Lockstep trains binary classifiers. "
-            "Choose a column of two classes."
+            f"Target {target!r} has {len(known)} classes and data.positive is null. "
+            "Name the positive class there; null is for three classes or more."
         )
-    if positive not in classes:
+    unknown = ~np.isin(labels, known)
+    if unknown.any():
+        raise DataError(
+            f"{int(unknown.sum()):,} rows hold a label of target {target!r} that no training row has. "
+            "Correct them at the source, or split otherwise."
+        )
+    return Labels(np.searchsorted(known, labels), tuple(map(str, known)))
+
+
+def _binary(labels: npt.NDArray[np.str_], target: str, positive: str) -> Labels:
+    found = np.unique(labels)
+    if len(found) != 2:
+        raise DataError(
+            f"Target {target!r} has {len(found)} classes, and data.positive names one of two. "
+            "Set data.positive to null to tell three or more apart, or choose a column of two classes."
+        )
+    if positive not in found:
         raise DataError(
             f"data.positive is {positive!r}, which target {target!r} never holds. "
             "Write the label as it stands in the table, in quotes."
         )
-    return labels == positive
+    negative = next(str(label) for label in found if label != positive)
+    return Labels((labels == positive).astype(np.int64), (negative, positive))
 
 
 def flag(table: pa.Table, name: str) -> npt.NDArray[Any]:

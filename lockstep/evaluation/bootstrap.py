@@ -1,14 +1,23 @@
-"""95 % confidence intervals by the stratified percentile bootstrap (Efron & Tibshirani 1993, chapter 13)."""
+"""95 % confidence intervals by the stratified bootstrap (Efron & Tibshirani 1993, chapter 13)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from lockstep.evaluation.metrics import Floats, Labels
+from lockstep.evaluation.calibration import believed, expected_calibration_error, quantile_bins
+from lockstep.evaluation.decisions import confusion, of_each_class, resampled
+from lockstep.evaluation.delong import roc_auc_intervals
+from lockstep.evaluation.metrics import (
+    Codes,
+    Floats,
+    Labels,
+    assembled,
+    decided,
+    one_against_rest,
+    row_losses,
+)
 from lockstep.progress import track
 
 Interval = tuple[float, float]
@@ -16,82 +25,113 @@ Interval = tuple[float, float]
 _PERCENTILES = (2.5, 97.5)
 
 
-def ranking_intervals(labels: Labels, probability: Floats, samples: int, seed: int) -> dict[str, Interval]:
-    """Intervals of ROC AUC, average precision and Brier score of n rows.
+class Intervals(NamedTuple):
+    """95 % intervals.
 
-    Rows are drawn within each class, so that the share of positives stays as it is.
-    """
-    order = np.argsort(-probability, kind="stable")
-    ranked, hits = probability[order], labels[order]
-    starts = np.append(0, np.flatnonzero(np.diff(ranked)) + 1)
-    positives, negatives = np.flatnonzero(hits), np.flatnonzero(~hits)
-    squared_error = (ranked - hits) ** 2
-    rng = np.random.default_rng(seed)
-    draws = np.empty((samples, 3))
-    with track("bootstrap samples", samples) as advance:
-        for i in range(samples):
-            weights = np.zeros(len(hits))
-            for rows in (positives, negatives):
-                weights[rows] = np.bincount(rng.integers(0, len(rows), len(rows)), minlength=len(rows))
-            tied = np.add.reduceat(np.column_stack((weights * hits, weights * ~hits)), starts)
-            draws[i] = (*_areas(tied[:, 0], tied[:, 1]), np.average(squared_error, weights=weights))
-            advance()
-    return {
-        name: _interval(draws[:, column])
-        for column, name in enumerate(("roc_auc", "average_precision", "brier"))
-    }
-
-
-def _areas(hits: Floats, misses: Floats) -> tuple[float, float]:
-    """ROC AUC and average precision from the weight of each class at each distinct probability, highest first."""
-    true_positives, false_positives = np.cumsum(hits), np.cumsum(misses)
-    won = misses * (true_positives - hits / 2)
-    chosen = true_positives + false_positives
-    precision = np.divide(true_positives, chosen, out=np.zeros_like(chosen), where=chosen > 0)
-    n_positive = true_positives[-1]
-    return float(won.sum() / (n_positive * false_positives[-1])), float((precision * hits).sum() / n_positive)
-
-
-def difference_intervals(table: Sequence[Mapping[str, Any]], samples: int, seed: int) -> dict[str, Interval]:
-    """Intervals of the demographic parity and the equalized odds difference.
-
-    Parameters
+    Attributes
     ----------
-    table
-        A group each, as `lockstep.fairness.groups.audit` counts them. Given the classes, decisions of a group are two
-        binomial draws, which is the bootstrap within group and class.
+    overall
+        Of the figures of `lockstep.evaluation.metrics.metrics` by name, but the threshold.
+    by_class
+        Of those of `lockstep.evaluation.metrics.metrics_by_class`, one for each class; empty of two classes.
     """
-    rng = np.random.default_rng(seed)
-    rows = np.array([group["n_rows"] for group in table])
-    positives = np.array([group["n_positive"] for group in table])
-    negatives = rows - positives
-    hits = rng.binomial(positives, [g["true_positive_rate"] for g in table], (samples, len(table)))
-    alarms = rng.binomial(negatives, [g["false_positive_rate"] for g in table], (samples, len(table)))
-    selection = [(hits + alarms) / rows]
-    errors = [hits / np.maximum(positives, 1), alarms / np.maximum(negatives, 1)]
-    observed = [
-        [g[f"{kind}_rate"] for g in table] for kind in ("selection", "true_positive", "false_positive")
-    ]
-    return {
-        "demographic_parity_difference": _gap_interval(observed[:1], selection),
-        "equalized_odds_difference": _gap_interval(observed[1:], errors),
+
+    overall: dict[str, Interval]
+    by_class: dict[str, list[Interval]]
+
+
+def intervals(
+    codes: Codes, probability: Floats, threshold: float | None, samples: int, seed: int
+) -> Intervals:
+    """Intervals of all figures of n rows.
+
+    Rows are drawn `samples` times within each class, so that the classes' shares stay as they are. Areas under ROC
+    curves have DeLong's interval, the expected calibration error the basic one, and all else percentiles. The other
+    arguments are those of `lockstep.evaluation.metrics.metrics`.
+    """
+    n_classes = 2 if probability.ndim == 1 else probability.shape[1]
+    counts = np.bincount(codes, minlength=n_classes)
+    rows = _draw_rows(codes, probability, samples, seed)
+    likeliest, at_threshold = (
+        resampled(confusion(codes, decisions, n_classes), samples, seed)
+        for decisions in (decided(probability), decided(probability, threshold))
+    )
+    areas = {"average_precision": rows.average_precision}
+    draws = assembled(areas, rows.losses, rows.calibration_error, likeliest, at_threshold, counts)
+    roc_auc, roc_auc_by_class = roc_auc_intervals(codes, probability)
+    error = expected_calibration_error(*believed(codes, probability))
+    overall = {
+        **roc_auc,
+        **{name: percentiles(of_figure) for name, of_figure in draws.items()},
+        "ece": _basic(error, draws["ece"]),
     }
+    if probability.ndim == 1:
+        return Intervals(overall, {})
+    by_class = {
+        name: [percentiles(of_class) for of_class in found.T]
+        for name, found in {**areas, **of_each_class(at_threshold)}.items()
+    }
+    return Intervals(overall, {"roc_auc": roc_auc_by_class, **by_class})
 
 
-def _gap_interval(observed: Sequence[Sequence[float]], draws: Sequence[Floats]) -> Interval:
-    """Interval of the largest gap between two groups in one of several rates.
+class _Draws(NamedTuple):
+    """Figures of bootstrap samples, one a row."""
 
-    It is that of the two groups that are furthest apart in the observed rows: the largest gap of each draw is never
-    negative, so its percentiles would lie above a gap of nothing.
-    """
-    widest = int(np.argmax([np.ptp(rates) for rates in observed]))
-    rates = list(observed[widest])
-    # Of equal groups the two ends differ: a group has no gap to itself.
-    high, low = int(np.argmax(rates)), len(rates) - 1 - int(np.argmin(rates[::-1]))
-    bounds = _interval(draws[widest][:, high] - draws[widest][:, low])
-    return max(0.0, bounds[0]), max(0.0, bounds[1])
+    average_precision: Floats
+    losses: dict[str, Floats]
+    calibration_error: Floats
 
 
-def _interval(draws: npt.NDArray[np.float64]) -> Interval:
+def _draw_rows(codes: Codes, probability: Floats, samples: int, seed: int) -> _Draws:
+    ranked = [_Ranked(hits, score) for hits, score in one_against_rest(codes, probability)]
+    losses = row_losses(codes, probability)
+    confidence, right = believed(codes, probability)
+    # The bins of the rows themselves: those of each draw would be another figure.
+    bins, gaps = quantile_bins(confidence), confidence - right
+    strata = [np.flatnonzero(codes == code) for code in np.unique(codes)]
+    rng = np.random.default_rng(seed)
+    drawn = np.empty((samples, len(ranked) + len(losses) + 1))
+    weights = np.empty(len(codes))
+    with track("bootstrap samples", samples) as advance:
+        for draw in drawn:
+            for rows in strata:
+                weights[rows] = np.bincount(rng.integers(0, len(rows), len(rows)), minlength=len(rows))
+            areas = [of_class.average_precision(weights) for of_class in ranked]
+            means = [weights @ of_rows / len(codes) for of_rows in losses.values()]
+            error = np.abs(np.bincount(bins, weights * gaps)).sum() / len(codes)
+            draw[:] = [*areas, *means, error]
+            advance()
+    of_losses = drawn[:, len(ranked) : -1].T
+    return _Draws(drawn[:, : len(ranked)], dict(zip(losses, of_losses, strict=True)), drawn[:, -1])
+
+
+class _Ranked:
+    """Rows by falling score, those of equal score together."""
+
+    def __init__(self, hits: Labels, score: Floats) -> None:
+        self._order = np.argsort(-score, kind="stable")
+        self._hits = hits[self._order]
+        self._starts = np.append(0, np.flatnonzero(np.diff(score[self._order])) + 1)
+
+    def average_precision(self, weights: Floats) -> float:
+        """As scikit-learn defines it for rows of `weights`; 0 where no row is a hit."""
+        ranked = weights[self._order]
+        hits = np.add.reduceat(ranked * self._hits, self._starts)
+        found, chosen = np.cumsum(hits), np.cumsum(np.add.reduceat(ranked, self._starts))
+        precision = np.divide(found, chosen, out=np.zeros_like(chosen), where=chosen > 0)
+        return float((precision * hits).sum() / max(found[-1], 1.0))
+
+
+def percentiles(draws: Floats) -> Interval:
+    """The middle 95 % of `draws`, shape (samples,)."""
     low, high = np.percentile(draws, _PERCENTILES)
     return float(low), float(high)
+
+
+def _basic(figure: float, draws: Floats) -> Interval:
+    """Percentiles turned around the figure (Davison & Hinkley 1997, section 5.2), for one that noise can only raise.
+
+    The draws lie above the figure by as much as the figure lies above the truth.
+    """
+    low, high = percentiles(draws)
+    return max(0.0, 2 * figure - high), max(0.0, 2 * figure - low)

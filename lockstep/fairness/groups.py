@@ -39,23 +39,51 @@ def intersections(names: Sequence[npt.NDArray[np.object_]], min_rows: int) -> np
     return np.array([name if counts[name] >= min_rows else OTHER for name in joined], dtype=object)
 
 
-def base_rates(labels: Labels, groups: npt.NDArray[np.object_]) -> dict[str, Any]:
-    """Share of positives by group, and fairlearn's demographic parity difference of the labels themselves.
+def base_rates(
+    codes: npt.NDArray[np.int64], classes: Sequence[str], groups: npt.NDArray[np.object_]
+) -> dict[str, Any]:
+    """Share of the positive class, or of each of several, by group, and the difference between groups.
 
     Parameters
     ----------
-    labels
-        True for the positive class, shape (n,).
+    codes
+        Number of each row's class, shape (n,).
+    classes
+        Labels by number; of two the positive one is last.
     groups
         Name of each row's group, shape (n,).
+
+    Returns
+    -------
+    dict
+        ``groups``, and fairlearn's demographic parity difference of the labels themselves; of several classes the
+        largest.
     """
-    by_group = audit(labels, labels, groups)
+    several = len(classes) > 2
+    shares: dict[str, dict[str, Any]] = {}
+    gaps = []
+    for code, name in enumerate(classes):
+        if not several and code == 0:
+            continue
+        labels = codes == code
+        gaps.append(differences(labels, labels, groups)["demographic_parity_difference"])
+        for group, found in audit(labels, labels, groups).items():
+            of_group = shares.setdefault(group, {"n_rows": found["n_rows"]})
+            if several:
+                of_group.setdefault("shares", {})[name] = found["selection_rate"]
+            else:
+                of_group["positive_share"] = found["selection_rate"]
+    return {"groups": shares, "demographic_parity_difference": max(gaps)}
+
+
+def accuracy_by_group(right: Labels, groups: npt.NDArray[np.object_]) -> dict[str, dict[str, float]]:
+    """Rows and share of right decisions of each group; `right` has the shape (n,)."""
+    names, of_row = np.unique(groups.astype(str), return_inverse=True)
+    rows = np.bincount(of_row)
+    shares = np.bincount(of_row, right) / rows
     return {
-        "groups": {
-            name: {"n_rows": g["n_rows"], "positive_share": g["selection_rate"]}
-            for name, g in by_group.items()
-        },
-        "demographic_parity_difference": differences(labels, labels, groups)["demographic_parity_difference"],
+        str(name): {"n_rows": int(n), "accuracy": float(share)}
+        for name, n, share in zip(names, rows, shares, strict=True)
     }
 
 

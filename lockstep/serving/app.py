@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from lockstep.bundle.contents import Bundle
-from lockstep.serving.protocol import DATATYPES, MAX_BODY, OUTPUTS, HttpError, parse_request, to_response
+from lockstep.serving.protocol import DATATYPES, MAX_BODY, HttpError, outputs_of, parse_request, to_response
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -40,6 +40,7 @@ class App:
     def __init__(self, bundle: Bundle) -> None:
         self._manifest = bundle.manifest
         self._scorer = bundle.scorer()
+        self._outputs = outputs_of(bundle.manifest)
         self._kinds = {column.name: column.kind for column in bundle.manifest.columns}
         self._sensitive = frozenset(c.name for c in bundle.manifest.columns if c.sensitive)
         model = f"/v2/models/{self._manifest.name}"
@@ -79,7 +80,9 @@ class App:
         if path in self._infer:
             if method != "POST":
                 raise HttpError(405, "Send inference requests with POST.")
-            request = parse_request(await _read_body(scope["headers"], receive), self._kinds, self._sensitive)
+            request = parse_request(
+                await _read_body(scope["headers"], receive), self._kinds, self._sensitive, self._outputs
+            )
             return to_response(request, self._scorer.probability(request.table), self._manifest)
         page = self._pages.get(path)
         if page is None:
@@ -95,19 +98,16 @@ class App:
         return "Nothing is here. The Open Inference Protocol starts at /v2."
 
     def _metadata(self) -> dict[str, Any]:
-        def tensor(name: str, datatype: str) -> dict[str, Any]:
-            return {"name": name, "datatype": datatype, "shape": [-1]}
-
         return {
             "name": self._manifest.name,
             "versions": [self._manifest.version],
             "platform": "lockstep_litert",
             "inputs": [
-                tensor(name, DATATYPES[kind])
+                {"name": name, "datatype": DATATYPES[kind], "shape": [-1]}
                 | ({"parameters": {"sensitive": True}} if name in self._sensitive else {})
                 for name, kind in self._kinds.items()
             ],
-            "outputs": [tensor(name, datatype) for name, datatype in OUTPUTS.items()],
+            "outputs": [{"name": name, **tensor} for name, tensor in self._outputs.items()],
         }
 
 

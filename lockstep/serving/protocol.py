@@ -23,6 +23,9 @@ MAX_BODY = 16 * 2**20
 """Bytes."""
 
 OUTPUTS = {"probability": "FP64", "label": "BYTES"}
+CLASSES = "classes"
+"""Output of a model of three classes or more: their labels, in the order of a row's probabilities."""
+
 DATATYPES: dict[Kind, str] = {"numeric": "FP64", "category": "BYTES"}
 """What the model's metadata announce; a number may come as another of `_NUMERIC` too."""
 
@@ -67,7 +70,22 @@ class InferRequest:
     id: str | None
 
 
-def parse_request(body: bytes, kinds: Mapping[str, Kind], sensitive: Collection[str] = ()) -> InferRequest:
+def outputs_of(manifest: Manifest) -> dict[str, dict[str, Any]]:
+    """Datatype and shape of each output of the model by its name, as the model's metadata announce them."""
+    n_classes = len(manifest.classes)
+    outputs = {name: {"datatype": datatype, "shape": [-1]} for name, datatype in OUTPUTS.items()}
+    if n_classes:
+        outputs["probability"]["shape"] = [-1, n_classes]
+        outputs[CLASSES] = {"datatype": "BYTES", "shape": [n_classes]}
+    return outputs
+
+
+def parse_request(
+    body: bytes,
+    kinds: Mapping[str, Kind],
+    sensitive: Collection[str] = (),
+    offered: Collection[str] = tuple(OUTPUTS),
+) -> InferRequest:
     """Parse an inference request.
 
     Parameters
@@ -78,6 +96,8 @@ def parse_request(body: bytes, kinds: Mapping[str, Kind], sensitive: Collection[
         The model's columns.
     sensitive
         Those that it needs to treat groups alike.
+    offered
+        Names of the model's outputs, which a request that names none gets all.
 
     Raises
     ------
@@ -97,20 +117,29 @@ def parse_request(body: bytes, kinds: Mapping[str, Kind], sensitive: Collection[
         raise HttpError(400, "`id` must be a string.")
     if "parameters" in document and _parameters(document, "`parameters`").get("binary_data_output"):
         raise HttpError(400, _NOT_BINARY)
-    outputs = _outputs(document["outputs"]) if "outputs" in document else tuple(OUTPUTS)
+    outputs = _outputs(document["outputs"], offered) if "outputs" in document else tuple(offered)
     return InferRequest(_table(document.get("inputs"), kinds, sensitive), outputs, request_id)
 
 
 def to_response(request: InferRequest, probability: npt.NDArray[np.float64], manifest: Manifest) -> bytes:
-    """JSON answer to `request`; `probability` has the shape (n_rows,)."""
-    data: dict[str, list[Any]] = {"probability": probability.tolist()}
+    """JSON answer to `request`; `probability` is what `Scorer.probability` gives of its rows."""
+    data: dict[str, list[Any]] = {
+        "probability": probability.ravel().tolist(),
+        CLASSES: list(manifest.classes),
+    }
+    shapes = {"probability": list(probability.shape), "label": [len(probability)]}
     if "label" in request.outputs:
-        data["label"] = [manifest.label(p) for p in data["probability"]]
+        data["label"] = manifest.labels(probability)
     answer: dict[str, Any] = {"model_name": manifest.name, "model_version": manifest.version}
     if request.id is not None:
         answer["id"] = request.id
     answer["outputs"] = [
-        {"name": name, "shape": [len(probability)], "datatype": OUTPUTS[name], "data": data[name]}
+        {
+            "name": name,
+            "shape": shapes.get(name, [len(data[name])]),
+            "datatype": OUTPUTS.get(name, "BYTES"),
+            "data": data[name],
+        }
         for name in request.outputs
     ]
     return orjson.dumps(answer)
@@ -195,16 +224,16 @@ def _column(name: str, kind: Kind, datatype: object, data: list[Any]) -> npt.NDA
     return np.array(data, dtype=np.float64)
 
 
-def _outputs(asked: object) -> tuple[str, ...]:
+def _outputs(asked: object, offered: Collection[str]) -> tuple[str, ...]:
     if type(asked) is not list:
         raise HttpError(400, "`outputs` must be a list.")
     if not asked:
-        return tuple(OUTPUTS)
+        return tuple(offered)
     names = []
     for position, output in enumerate(asked):
         name = output.get("name") if type(output) is dict else None
-        if type(name) is not str or name not in OUTPUTS or name in names:
-            raise HttpError(400, f"outputs[{position}] must name {' or '.join(OUTPUTS)}, each once.")
+        if type(name) is not str or name not in offered or name in names:
+            raise HttpError(400, f"outputs[{position}] must name {' or '.join(offered)}, each once.")
         if "parameters" in output and _parameters(output, f"outputs[{position}].parameters").get(
             "binary_data"
         ):

@@ -212,7 +212,7 @@ def test_a_failed_expectation_leaves_no_canary(workspace: Workspace, door: str) 
 def test_an_exception_that_quotes_a_row_leaves_no_canary(workspace: Workspace, door: str) -> None:
     path = workspace.project / "tasks" / "split.py"
     before = path.read_text()
-    line = "    labels = binary_labels(source, params.target, params.positive)\n"
+    line = "    labels = labels_of(source, params.target, params.positive)\n"
     assert line in before
     path.write_text(
         before.replace(line, "    raise ValueError(f'bad row: {source.slice(7, 1).to_pylist()}')\n")
@@ -228,7 +228,7 @@ def test_an_exception_that_quotes_a_row_leaves_no_canary(workspace: Workspace, d
 def test_an_exception_inside_a_sampler_leaves_no_canary(workspace: Workspace, door: str) -> None:
     path = workspace.project / "tasks" / "resample.py"
     before = path.read_text()
-    line = "    labels = binary_labels(train, params.target, params.positive)\n"
+    line = "    labels = labels_of(train, params.target, params.positive)\n"
     assert line in before
     # A real sampler, given a table that it cannot take, quotes the first value.
     fails = (

@@ -273,6 +273,7 @@ class Oracle:
 
     class encoder:  # noqa: N801
         inputs = ()
+        classes = ()
 
     def __init__(self, tables: dict[str, pa.Table]) -> None:
         self.tables = list(tables.values())

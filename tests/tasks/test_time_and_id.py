@@ -124,7 +124,7 @@ def test_times_that_split_nothing() -> None:
     late = SOURCE.set_column(7, "y", pa.array(["no"] * 1000 + ["yes"] * 200)).set_column(
         5, "when", pa.array(range(SIZE))
     )
-    with pytest.raises(DataError, match=r"leaves .* not both classes"):
+    with pytest.raises(DataError, match=r"leaves .* not every class"):
         split.run(late, params(time_column="when"))
 
 

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from lockstep.bundle.manifest import InputColumn, Manifest
@@ -78,4 +79,4 @@ def test_one_that_decides_alike_is_recognised(change: dict[str, object], same: b
 
 
 def test_the_label_turns_at_the_threshold() -> None:
-    assert [MANIFEST.label(p) for p in (0.0, 0.2499, 0.25, 1.0)] == ["no", "no", "yes", "yes"]
+    assert MANIFEST.labels(np.array([0.0, 0.2499, 0.25, 1.0])) == ["no", "no", "yes", "yes"]

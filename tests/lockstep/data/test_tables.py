@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lockstep.data.labels import binary_labels
 from lockstep.data.project import default_gates, find_roles
 from lockstep.data.tables import from_parquet, parse_source, raw_columns, read_source, to_parquet
 from lockstep.errors import DataError
@@ -53,20 +52,6 @@ def test_a_date_is_no_feature() -> None:
     table = pa.table({"when": pa.array([datetime.date(2020, 1, 1)])})
     with pytest.raises(DataError, match="'when' is of type date32"):
         raw_columns(table, ["when"])
-
-
-@pytest.mark.parametrize(
-    ("labels", "positive", "words"),
-    [
-        (["a", "b", None], "a", "missing in 1 rows"),
-        (["a", "a", "a"], "a", "has 1 classes"),
-        (["a", "b", "c"], "a", "has 3 classes"),
-        (["a", "b", "b"], "c", "never holds"),
-    ],
-)
-def test_what_is_no_binary_target_is_refused(labels: list[str | None], positive: str, words: str) -> None:
-    with pytest.raises(DataError, match=words):
-        binary_labels(pa.table({"y": labels}), "y", positive)
 
 
 def test_roles_of_a_table() -> None:
