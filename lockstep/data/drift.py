@@ -25,6 +25,8 @@ BINS = 10
 _HOLDOUT = 0.001
 """Share that the reference leaves to what it never saw, so that one new value is no infinite divergence."""
 _MISSING_CHANGE = 0.05
+_MAX_RARE = 0.1
+"""Where more rows fall into bins that are too small to be named, a small table would not even be like itself."""
 
 
 def drift(name: str, column: pa.ChunkedArray, min_rows: int) -> list[dict[str, Any]]:
@@ -96,10 +98,14 @@ def _numbers(values: pa.ChunkedArray, min_rows: int) -> Mapping[str, Any] | None
     counts = np.where(counts >= min_rows, counts, 0)
     if np.count_nonzero(counts) < 2:
         return None
+    rare = 1 - counts.sum() / len(numbers)
+    if rare > _MAX_RARE:
+        return None
     return {
         "partition_object": {"bins": [round(float(edge), 6) for edge in edges], "weights": _shares(counts)},
         "tail_weight_holdout": _HOLDOUT,
-        "internal_weight_holdout": _HOLDOUT,
+        # The rows of the bins that the reference does not weigh come again.
+        "internal_weight_holdout": round(max(rare, _HOLDOUT), 4),
         "threshold": MAX_DIVERGENCE,
     }
 

@@ -125,7 +125,7 @@ def _no_feature(column: pa.ChunkedArray, kind: str) -> str | None:
     distinct = pc.count_distinct(_plain(column), mode="only_valid").as_py()
     if distinct < 2:
         return "it holds one value"
-    if distinct == len(column) and not pa.types.is_floating(column.type):
+    if distinct == len(column) and kind != "number":
         return "it differs in every row, like a key"
     if kind in ("text", "category") and _share(column, _DATE) == 1:
         return "it holds dates as text (2024-05-31 is read as a date)"

@@ -39,12 +39,15 @@ def profile(table: pa.Table, target: str, min_category_rows: int) -> list[dict[s
         _expect("expect_table_columns_to_match_set", column_set=sorted(table.column_names), exact_match=True),
         _expect("expect_table_row_count_to_be_between", min_value=low, max_value=high),
     ]
+    untyped = {field.name for field in table.schema if _is_untyped(field.type)}
+    table = _plain(table)
     frame_types = table.slice(0, 0).to_pandas().dtypes
     for name in sorted(table.column_names):
         column = table[name]
         # pandas holds whole numbers with gaps as floats.
         dtype = "float64" if column.null_count and frame_types[name].kind in "iu" else str(frame_types[name])
-        suite.append(_expect("expect_column_values_to_be_of_type", column=name, type_=dtype))
+        if name not in untyped:
+            suite.append(_expect("expect_column_values_to_be_of_type", column=name, type_=dtype))
         suite += _missing(name, column)
         if name == target:
             suite.append(_labels(name, column))
@@ -71,9 +74,29 @@ def _expect(kind: str, **kwargs: Any) -> dict[str, Any]:
     return {"type": kind, "kwargs": kwargs}
 
 
+def _is_untyped(dtype: pa.DataType) -> bool:
+    """Whether Great Expectations has no name for the type that pandas gives the column."""
+    return pa.types.is_dictionary(dtype) or (pa.types.is_timestamp(dtype) and dtype.tz is not None)
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """The table with categories as text."""
+    columns = [
+        column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+        for column in table.columns
+    ]
+    return pa.table(columns, names=table.column_names)
+
+
 def _is_unique(column: pa.ChunkedArray) -> bool:
     """Whether the column looks like a key. Measurements may all differ too, but none promises to."""
-    if pa.types.is_floating(column.type) or column.null_count:
+    dtype = column.type
+    if (
+        pa.types.is_floating(dtype)
+        or pa.types.is_decimal(dtype)
+        or pa.types.is_nested(dtype)
+        or column.null_count
+    ):
         return False
     return pc.count_distinct(column).as_py() == len(column)
 
