@@ -34,9 +34,8 @@ def show(roles: Roles, project: str, keys: SetUp, written: Sequence[str]) -> Non
         console.print(f"{len(roles.findings) - len(shown):,} more columns are not shown.")
     for note in roles.notes:
         console.print(f"Note: {note}.", soft_wrap=True)
-    share = roles.n_positive / roles.n_rows
     lines = [
-        f"Target {roles.target}: positive is {roles.positive!r}, in {share:.2%} of the rows.",
+        _target(roles),
         f"Project {project}. Written: {', '.join(written)}.",
     ]
     if keys.created:
@@ -59,6 +58,13 @@ def _shown(roles: Roles) -> list[Finding]:
     ranked = sorted(roles.findings, key=lambda found: _role(roles, found) == "feature" and not found.advice)
     chosen = {found.column for found in ranked[:_MAX_ROWS]}
     return [found for found in roles.findings if found.column in chosen]
+
+
+def _target(roles: Roles) -> str:
+    if roles.positive is None:
+        return f"Target {roles.target}: {len(roles.classes)} classes."
+    share = roles.classes[roles.positive] / roles.n_rows
+    return f"Target {roles.target}: positive is {roles.positive!r}, in {share:.2%} of the rows."
 
 
 def _holds(roles: Roles, found: Finding) -> str:

@@ -28,10 +28,10 @@ def init(
             "database. It is read, never copied."
         ),
     ],
-    target: Annotated[str, typer.Option(help="Column of labels: two classes.")],
+    target: Annotated[str, typer.Option(help="Column of labels: two classes or more.")],
     sensitive: Annotated[str, typer.Option(help="Sensitive features, comma-separated.")] = "",
     positive: Annotated[
-        str | None, typer.Option(help="Label of the positive class; else the rarer one.")
+        str | None, typer.Option(help="Label of the positive class of two; else the rarer one.")
     ] = None,
     time: Annotated[
         str | None,
@@ -114,7 +114,7 @@ def _params(params: Any, roles: Any, project: str, name: str, encoding: str) -> 
     params["project"] = project
     data = CommentedMap(
         target=roles.target,
-        positive=DoubleQuotedScalarString(roles.positive),
+        positive=None if roles.positive is None else DoubleQuotedScalarString(roles.positive),
         sensitive=row(roles.sensitive),
         not_features=row(roles.not_features),
         split_column=None,
@@ -123,7 +123,9 @@ def _params(params: Any, roles: Any, project: str, name: str, encoding: str) -> 
         encoding=encoding,
         min_category_rows=params["data"]["min_category_rows"],
     )
-    data.yaml_add_eol_comment("the rarer class unless you said otherwise", "positive")
+    data.yaml_add_eol_comment(
+        "the rarer class of two unless you said otherwise; null: more than two", "positive"
+    )
     data.yaml_add_eol_comment("keys, constants, dates, and what the model may not learn from", "not_features")
     data.yaml_add_eol_comment("a column of 'train' and 'test'; null: Lockstep splits", "split_column")
     data.yaml_add_eol_comment("the latest rows are the test rows; null: drawn at random", "time_column")
@@ -135,7 +137,7 @@ def _params(params: Any, roles: Any, project: str, name: str, encoding: str) -> 
     # The comments on the gates give reasons that hold for the table before.
     evaluate.pop("gates")
     evaluate.ca.items.pop("gates", None)
-    evaluate["gates"] = CommentedMap(default_gates(roles.n_rows, roles.n_positive, roles.sensitive))
+    evaluate["gates"] = CommentedMap(default_gates(roles.classes, roles.positive, roles.sensitive))
     evaluate.yaml_set_comment_before_after_key("gates", before=_GATES_COMMENT, indent=2)
     params["deploy"]["name"] = name
     for said in params["card"]:

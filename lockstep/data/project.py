@@ -17,7 +17,10 @@ from lockstep.data.tables import is_category, require
 from lockstep.errors import DataError
 
 MAX_CLASSES = 100
-"""A target of more values is no class: a quantity, or text."""
+"""A target of more texts is free text."""
+
+MAX_NUMBERS = 20
+"""A target of more whole numbers is a quantity."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Roles:
     Attributes
     ----------
     target, positive
-        Column of labels, and the label of the positive class.
+        Column of labels, and the label of the positive class; None where there are more than two classes.
     sensitive
         Sensitive features.
     not_features
@@ -43,7 +46,7 @@ class Roles:
     """
 
     target: str
-    positive: str
+    positive: str | None
     sensitive: tuple[str, ...]
     not_features: tuple[str, ...]
     findings: tuple[Finding, ...]
@@ -55,10 +58,6 @@ class Roles:
     @property
     def n_rows(self) -> int:
         return sum(self.classes.values())
-
-    @property
-    def n_positive(self) -> int:
-        return self.classes[self.positive]
 
 
 def find_roles(
@@ -76,14 +75,14 @@ def find_roles(
     Parameters
     ----------
     positive
-        Label of the positive class; None takes the rarer one.
+        Label of the positive class; None takes the rarer one of two.
     min_category_rows
         Rows that must share a category for it to be shown.
 
     Raises
     ------
     DataError
-        A named column is missing, the target has not two classes, a sensitive feature holds numbers, or no
+        A named column is missing, the target is no column of classes, a sensitive feature holds numbers, or no
         feature is left.
     """
     refuse_reserved(table.column_names)
@@ -102,9 +101,7 @@ def find_roles(
             "Add a column with bands (for example age_band) at the source and name that."
         )
     counts = _classes(table[target], target)
-    label = min(counts, key=lambda name: (counts[name], name)) if positive is None else positive
-    if label not in counts:
-        raise DataError(f"--positive {label!r} is no label of target {target!r}. It holds: {sorted(counts)}.")
+    label = _positive(counts, target, positive)
     if time is not None:
         times_of(table[time], time)
     numbers = class_numbers(table[target])
@@ -134,6 +131,21 @@ def find_roles(
     )
 
 
+def _positive(counts: Mapping[str, int], target: str, positive: str | None) -> str | None:
+    """Label of the positive class of two."""
+    if positive is not None and positive not in counts:
+        raise DataError(
+            f"--positive {positive!r} is no label of target {target!r}. It holds: {sorted(counts)}."
+        )
+    if len(counts) > 2:
+        if positive is not None:
+            raise DataError(
+                f"Target {target!r} has {len(counts)} classes; --positive names one of two. Leave it out."
+            )
+        return None
+    return positive or min(counts, key=lambda name: (counts[name], name))
+
+
 def class_numbers(column: pa.ChunkedArray) -> Codes:
     """Number of each row's class from 0, shape (n,), in the order of their names."""
     return np.unique(np.array([str(value) for value in column.to_pylist()]), return_inverse=True)[1]
@@ -149,38 +161,45 @@ def _classes(column: pa.ChunkedArray, target: str) -> dict[str, int]:
         )
     missing = column.null_count
     if missing == len(column):
-        raise DataError(f"Target {target!r} is missing in every row. Choose a column of two classes.")
+        raise DataError(f"Target {target!r} is missing in every row. Choose another column.")
     if missing:
         raise DataError(f"Target {target!r} is missing in {missing:,} rows. Drop those rows at the source.")
     counts = {str(c["values"]): c["counts"] for c in pc.value_counts(column).to_pylist()}
     if len(counts) == 1:
-        raise DataError(f"Target {target!r} has 1 class. Choose a column of two classes.")
-    if len(counts) > MAX_CLASSES:
-        if is_category(column.type):
+        raise DataError(f"Target {target!r} has 1 class. Choose a column of two or more.")
+    if not is_category(column.type) and len(counts) > 2:
+        numbers = pc.cast(column, pa.float64(), safe=False)
+        if len(counts) > MAX_NUMBERS or not pc.all(pc.equal(numbers, pc.floor(numbers))).as_py():
             raise DataError(
-                f"Target {target!r} holds {len(counts):,} different texts, which are no classes. Choose another."
+                f"Target {target!r} holds {len(counts):,} different numbers: that is regression, and Lockstep trains "
+                "classifiers. Cut it into classes at the source, such as above and below a limit."
             )
+    if len(counts) > MAX_CLASSES:
         raise DataError(
-            f"Target {target!r} holds {len(counts):,} different numbers: that is regression, and Lockstep trains "
-            "classifiers. Cut it into classes at the source, such as above and below a limit."
-        )
-    if len(counts) > 2:
-        raise DataError(
-            f"Target {target!r} has {len(counts)} classes; Lockstep trains binary classifiers. "
-            "Choose a column of two classes."
+            f"Target {target!r} holds {len(counts):,} different texts, which are no classes. Choose another."
         )
     return counts
 
 
 def default_gates(
-    n_rows: int, n_positive: int, sensitive: Sequence[str]
+    classes: Mapping[str, int], positive: str | None, sensitive: Sequence[str]
 ) -> dict[str, float | dict[str, float]]:
-    """Thresholds that a useless model breaks; a team replaces them by its own before it looks at a result."""
-    share = n_positive / n_rows
+    """Thresholds that a useless model breaks; a team replaces them by its own before it looks at a result.
+
+    Parameters
+    ----------
+    classes
+        Rows of each class, by its label.
+    positive
+        Label of the positive class; None where figures are means over the classes.
+    """
+    shares = np.array(list(classes.values())) / sum(classes.values())
+    share = float(shares.mean()) if positive is None else classes[positive] / sum(classes.values())
     return {
         "roc_auc": 0.7,
         "average_precision": round(min(2 * share, (1 + share) / 2), 3),
-        "brier": round(share * (1 - share), 4),
+        # Of whom answers the shares of the classes, to each row.
+        "brier": round(float(1 - (shares**2).sum()) / 2, 4),
         "demographic_parity_difference": dict.fromkeys(sensitive, 0.1),
         "equalized_odds_difference": dict.fromkeys(sensitive, 0.1),
     }

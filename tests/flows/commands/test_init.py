@@ -78,6 +78,8 @@ def y_of(labels: list[str]) -> str:
         (y_of([""] * 50), {}, "is missing in every row"),
         (y_of(["a", "b", ""] * 50), {}, "is missing in 50 rows"),
         (y_of([f"{i / 7:.3f}" for i in range(300)]), {}, "regression"),
+        (y_of([str(i % 30) for i in range(300)]), {}, "30 different numbers: that is regression"),
+        (y_of(["1", "2", "2.5"] * 50), {}, "regression"),
         (y_of([f"name {i}" for i in range(300)]), {}, "300 different texts"),
         (TABLE, {"target": "z"}, "--target names"),
         (TABLE, {"sensitive": "race"}, "--sensitive names"),
@@ -98,6 +100,12 @@ def test_a_bad_table_leaves_the_clone_as_it_was(
     assert "secret" not in str(caught.value)
     assert files(clone) == before
     assert not (clone.parent / "keys").exists()
+
+
+def test_a_target_of_several_classes(start: Callable[..., Any]) -> None:
+    params = start(y_of(["low", "middle", "middle", "high"] * 50))
+    assert params["data"]["positive"] is None
+    assert params["evaluate"]["gates"]["brier"] == 0.3125
 
 
 def test_a_file_in_another_encoding(clone: Path, start: Callable[..., Any]) -> None:

@@ -130,5 +130,12 @@ def test_real_tables_have_no_leak() -> None:
     roles = find_roles(pa.Table.from_pandas(frame), "target", None, [], 20)
     assert (roles.not_features, roles.positive) == ((), "0")
     assert not [found for found in roles.findings if found.advice]
-    with pytest.raises(DataError, match="3 classes"):
-        find_roles(pa.Table.from_pandas(load_wine(as_frame=True).frame), "target", None, [], 20)
+    wine = pa.Table.from_pandas(load_wine(as_frame=True).frame)
+    several = find_roles(wine, "target", None, [], 20)
+    assert (several.positive, several.classes, several.not_features) == (
+        None,
+        {"0": 59, "1": 71, "2": 48},
+        (),
+    )
+    with pytest.raises(DataError, match="3 classes; --positive names one of two"):
+        find_roles(wine, "target", "1", [], 20)

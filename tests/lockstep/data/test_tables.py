@@ -65,7 +65,7 @@ def test_roles_of_a_table() -> None:
         }
     )
     roles = find_roles(table, "y", None, ["sex"], 5)
-    assert (roles.positive, roles.not_features, roles.n_positive) == ("1", ("id", "const"), 2)
+    assert (roles.positive, roles.not_features, roles.classes["1"]) == ("1", ("id", "const"), 2)
     with pytest.raises(DataError, match="hold numbers"):
         find_roles(table, "y", None, ["score"], 5)
     with pytest.raises(DataError, match="'2' is no label"):
@@ -75,7 +75,7 @@ def test_roles_of_a_table() -> None:
 
 
 def test_default_gates_are_broken_by_a_useless_model() -> None:
-    gates = default_gates(1000, 60, ["sex"])
+    gates = default_gates({"no": 940, "yes": 60}, "yes", ["sex"])
     assert gates["average_precision"] == 0.12
     assert gates["brier"] == pytest.approx(0.0564)
     assert gates["equalized_odds_difference"] == {"sex": 0.1}
