@@ -37,6 +37,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
         "Show the metrics, the verdict and the bundle of the last run.",
     ),
     "report": ("flows.commands.report", "report", "Write the model card of the last run, and open it."),
+    "explain": ("flows.commands.explain", "explain", "Show why a test row gets its probability."),
     "approve": ("flows.commands.approve", "approve", "Override gates that did not pass, for a reason."),
     "deploy": ("flows.commands.serving", "deploy", "Promote the candidate that passed its gates."),
     "serve": ("flows.commands.serving", "serve", "Answer scoring requests with the deployed bundle."),

@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import sys
-import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from typing import Any
 from lockstep.errors import LockstepError, StageFailed, UsageError
 from lockstep.files import write_atomic
 from lockstep.processes import die_with_parent
+from tasks._host import Meter, forget_peak_memory
 
 _PROJECT = Path(__file__).resolve().parent.parent
 
@@ -66,11 +66,11 @@ def read_report(path: Path) -> dict[str, Any]:
 @contextmanager
 def measured(stage: str) -> Iterator[dict[str, Any]]:
     """Collect what a clock or the host gives; it goes to .lockstep/measured/STAGE.json and into no output."""
-    started = time.perf_counter()
+    forget_peak_memory()
+    meter = Meter()
     figures: dict[str, Any] = {}
     yield figures
-    figures["seconds"] = round(time.perf_counter() - started, 3)
-    write_report(MEASURED / f"{stage}.json", figures)
+    write_report(MEASURED / f"{stage}.json", {**figures, **meter.read()})
 
 
 def explain(error: BaseException) -> str:

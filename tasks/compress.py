@@ -121,7 +121,16 @@ def _microseconds_per_row(encoder: Encoder, model: bytes) -> float:
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = arguments(
-        "compress", argv, "encoder", "network", "train", "validation", "key-id", "model", "report"
+        "compress",
+        argv,
+        "encoder",
+        "network",
+        "train",
+        "validation",
+        "key-id",
+        "model",
+        "reference",
+        "report",
     )
     params = load_params(CompressParams, args.params)
     with measured("compress") as figures:
@@ -137,6 +146,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         figures["microseconds_per_row"] = {
             name: _microseconds_per_row(encoder, model) for name, model in result.candidates.items()
         }
+        float_model = result.candidates[REFERENCE]
+        vault.write(args.reference, float_model, role="reference-model", schema=MODEL_SCHEMA)
         vault.write(args.model, result.shipped, role="model", schema=MODEL_SCHEMA)
         write_report(args.report, result.report)
 

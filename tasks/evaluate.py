@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
@@ -26,8 +27,10 @@ from lockstep.evaluation.metrics import curves, decided, metrics, metrics_by_cla
 from lockstep.evaluation.thresholds import ParityLimit, Purpose, choose_threshold
 from lockstep.fairness.groups import group_names
 from lockstep.fairness.judging import DIFFERENCES, Evidence, audit_outcomes, judge_groups, outcomes_of
-from lockstep.sealing.vault import open_vault
-from tasks._params import Params, Section, key, load_params
+from lockstep.sealing.vault import Vault, open_vault
+from tasks._cost import cost
+from tasks._explanations import GATE, Explained, ExplanationParams, explain
+from tasks._params import Section, key, load_params
 from tasks._stage import arguments, command, measured, write_report
 
 _CURVE_POINTS = 400
@@ -51,24 +54,38 @@ class Gates(Section):
     brier: Share
     demographic_parity_difference: dict[str, Share]
     equalized_odds_difference: dict[str, Share]
+    explanation_agreement: Annotated[float, Field(ge=-1, le=1)]
 
 
-class EvaluateParams(Params):
+class EvaluateParams(ExplanationParams):
     section = "evaluate"
 
     project: str = key("project")
-    target: str = key("data.target")
-    positive: str | None = key("data.positive")
     sensitive: list[str] = key("data.sensitive")
     min_category_rows: int = key("data.min_category_rows", ge=1)
     threshold_for: Purpose = key("evaluate.threshold_for")
     false_negative_cost: float = key("evaluate.false_negative_cost", gt=0)
     parity_reserve: float | None = key("evaluate.parity_reserve", ge=0, lt=1)
-    bootstrap_samples: int = key("evaluate.bootstrap_samples", ge=100)
     min_group_rows: int = key("evaluate.min_group_rows", ge=1)
     min_group_positives: int = key("evaluate.min_group_positives", ge=1)
-    seed: int = key("evaluate.seed", ge=0)
     gates: Gates = key("evaluate.gates")
+
+
+_NOT_EXPLAINED = Explained()
+
+
+class Inputs(NamedTuple):
+    """What the stage reads, opened."""
+
+    params: EvaluateParams
+    vault: Vault
+    scorer: Scorer
+    reference: Scorer
+    train: pa.Table
+    validation: pa.Table
+    test: pa.Table
+    public: Mapping[str, Sequence[str]]
+    candidate: str
 
 
 class Evaluation(NamedTuple):
@@ -85,6 +102,7 @@ def run(
     test: pa.Table,
     public: Mapping[str, Sequence[str]],
     params: EvaluateParams,
+    explained: Explained = _NOT_EXPLAINED,
 ) -> Evaluation:
     """Judge the shipped model.
 
@@ -98,6 +116,8 @@ def run(
         Rows on which everything else is measured.
     public
         Categories by column that a report may name.
+    explained
+        What was found out about its reasons.
 
     Raises
     ------
@@ -140,9 +160,11 @@ def run(
             )
             for metric in DIFFERENCES
         ]
+    gates += explained.gates
     unseen = ~flag(test, columns.SEEN)
     confidence, right = believed(codes, probability)
     report = {
+        **explained.report,
         "verdict": verdict(gates),
         "gates": [gate.as_dict() for gate in gates],
         "metrics": figures,
@@ -259,29 +281,52 @@ def _unseen(codes: Codes, probability: npt.NDArray[np.float64], threshold: float
     return {"n_test": len(codes), "metrics": metrics(codes, probability, threshold) if told_apart else None}
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    args = arguments(
-        "evaluate", argv, "encoder", "model", "validation", "test", "expectations", "key-id",
+def _arguments(argv: Sequence[str] | None) -> Namespace:
+    return arguments(
+        "evaluate", argv, "encoder", "model", "reference", "train", "validation", "test", "expectations", "key-id",
         "metrics", "report", "predictions", "roc", "pr",
     )  # fmt: skip
+
+
+def read_inputs(argv: Sequence[str] | None) -> Inputs:
+    """Open what the stage reads, by its arguments in dvc.yaml."""
+    args = _arguments(argv)
     params = load_params(EvaluateParams, args.params)
-    with measured("evaluate"):
-        vault = open_vault(params.project, args.key_id)
-        encoder = vault.read(args.encoder, role="encoder", schema=ENCODER_SCHEMA)
-        model = vault.read(args.model, role="model", schema=MODEL_SCHEMA)
-        suite = parse_suite(read_bytes(args.expectations), str(args.expectations))
-        result = run(
-            Scorer(Encoder.from_json(encoder), model),
-            from_parquet(vault.read(args.validation, role="debiased-validation", schema=SCHEMA)),
-            from_parquet(vault.read(args.test, role="debiased-test", schema=SCHEMA)),
-            public_categories(suite),
-            params,
-        )
-        report = {**result.report, "candidate": content_digest(vault, encoder, model)}
-        vault.write(args.predictions, to_parquet(result.predictions), role="predictions", schema=SCHEMA)
+    vault = open_vault(params.project, args.key_id)
+    encoder = vault.read(args.encoder, role="encoder", schema=ENCODER_SCHEMA)
+    model = vault.read(args.model, role="model", schema=MODEL_SCHEMA)
+    reference = vault.read(args.reference, role="reference-model", schema=MODEL_SCHEMA)
+    suite = parse_suite(read_bytes(args.expectations), str(args.expectations))
+    train, validation, test = (
+        from_parquet(vault.read(path, role=f"debiased-{part}", schema=SCHEMA))
+        for part, path in (("train", args.train), ("validation", args.validation), ("test", args.test))
+    )
+    return Inputs(
+        params=params,
+        vault=vault,
+        scorer=Scorer(Encoder.from_json(encoder), model),
+        reference=Scorer(Encoder.from_json(encoder), reference),
+        train=train,
+        validation=validation,
+        test=test,
+        public=public_categories(suite),
+        candidate=content_digest(vault, encoder, model),
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    args = _arguments(argv)
+    with measured("evaluate") as figures:
+        read = read_inputs(argv)
+        tables = read.train, read.validation, read.test
+        threshold = getattr(read.params.gates, GATE)
+        explained = explain(read.scorer, read.reference, *tables, read.params, threshold)
+        result = run(read.scorer, read.validation, read.test, read.public, read.params, explained)
+        figures["cost"] = cost(read.scorer, read.validation)
+        read.vault.write(args.predictions, to_parquet(result.predictions), role="predictions", schema=SCHEMA)
         write_report(args.roc, result.roc)
         write_report(args.pr, result.pr)
-        write_report(args.report, report)
+        write_report(args.report, {**result.report, "candidate": read.candidate})
         write_report(args.metrics, result.metrics)
 
 

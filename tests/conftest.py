@@ -120,13 +120,14 @@ def shrink(project: Path) -> None:
     params["train"].update(epochs=1, min_steps=0, batch_size=128, hidden=[32])
     params["resample"].update(method="over", ratio=0.1)
     params["compress"]["calibration_rows"] = 50
-    params["evaluate"].update(bootstrap_samples=100)
+    params["evaluate"].update(bootstrap_samples=100, explained_rows=200, shap_rows=4)
     params["evaluate"]["gates"] = {
         "roc_auc": 0.6,
         "average_precision": 0.1,
         "brier": 0.1,
         "demographic_parity_difference": {"sex": 1.0, "race": 1.0},
         "equalized_odds_difference": {"sex": 1.0, "race": 1.0},
+        "explanation_agreement": -1.0,
     }
     params["evaluate"].update(min_group_rows=20, min_group_positives=2)
     path.write_text(yaml.safe_dump(params, sort_keys=False))

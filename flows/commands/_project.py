@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 from flows._rwlock import mend
 from lockstep.errors import UsageError
@@ -56,3 +58,30 @@ def recover(root: Path) -> None:
         print(f"Finished the interrupted rotation to key {finish(root).key_id}.")
     if mended := mend(root):
         print(mended)
+
+
+def stage_arguments(name: str, path: Path = Path("dvc.yaml")) -> list[str]:
+    """Arguments with which dvc.yaml calls a stage of Lockstep's.
+
+    Raises
+    ------
+    UsageError
+        It has no such stage, or another program runs it.
+    """
+    try:
+        command = shlex.split(read_yaml(path)["stages"][name]["cmd"])
+    except (KeyError, TypeError, AttributeError, ValueError):
+        raise UsageError(f"{path} has no stage `{name}` with a command. Restore it.") from None
+    if command[:3] != ["python", "-m", f"tasks.{name}"]:
+        raise UsageError(f"The stage `{name}` of {path} is not run by tasks.{name}. Run its command by hand.")
+    return command[3:]
+
+
+def read_yaml(path: Path) -> Any:
+    """A YAML file of the project; raises UsageError where there is none."""
+    import yaml
+
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError):
+        raise UsageError(f"{path} is not here, or no YAML. Run in the project's root.") from None

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flows.commands._project import read_yaml, stage_arguments
 from lockstep.errors import DataError, RegistryError, UsageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from lockstep.bundle.contents import Bundle
-
-_DEPLOY_MODULE = "tasks.deploy"
 
 NameOption = Annotated[
     str | None, typer.Option("--name", help="Deployed model; needed where the registry holds several.")
@@ -30,7 +29,7 @@ def deploy() -> None:
     """Promote the candidate of the last run by hand, as the pipeline's last stage does."""
     from tasks.deploy import main
 
-    main(_deploy_arguments(Path("dvc.yaml")))
+    main(stage_arguments("deploy"))
 
 
 def serve(
@@ -120,7 +119,7 @@ def champion_directory() -> Path | None:
     from lockstep.bundle.registry import Registry, registry_root
 
     try:
-        registry = Registry(registry_root(Path("registry")), _document(Path("params.yaml"))["deploy"]["name"])
+        registry = Registry(registry_root(Path("registry")), read_yaml(Path("params.yaml"))["deploy"]["name"])
         return registry.directory(registry.champion())
     except (RegistryError, UsageError, KeyError, TypeError):
         return None
@@ -151,25 +150,3 @@ def _to_csv(table: pa.Table) -> bytes:
     buffer = io.BytesIO()
     csv.write_csv(table, buffer)
     return buffer.getvalue()
-
-
-def _deploy_arguments(path: Path) -> list[str]:
-    """Arguments with which dvc.yaml calls the stage `deploy`."""
-    try:
-        command = shlex.split(_document(path)["stages"]["deploy"]["cmd"])
-    except (KeyError, TypeError, AttributeError, ValueError):
-        raise UsageError(f"{path} has no stage `deploy` with a command. Restore it.") from None
-    if command[:3] != ["python", "-m", _DEPLOY_MODULE]:
-        raise UsageError(
-            f"The stage `deploy` of {path} is not run by {_DEPLOY_MODULE}. Run its command by hand."
-        )
-    return command[3:]
-
-
-def _document(path: Path) -> Any:
-    import yaml
-
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError):
-        raise UsageError(f"{path} is not here, or no YAML. Run in the project's root.") from None

@@ -202,4 +202,5 @@ def default_gates(
         "brier": round(float(1 - (shares**2).sum()) / 2, 4),
         "demographic_parity_difference": dict.fromkeys(sensitive, 0.1),
         "equalized_odds_difference": dict.fromkeys(sensitive, 0.1),
+        "explanation_agreement": 0.9,
     }

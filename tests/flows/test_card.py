@@ -75,3 +75,20 @@ def test_an_unknown_run_is_named(project: Path, other: str, message: str) -> Non
 def test_without_an_evaluation_it_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Run `lockstep run` first"):
         write_card(tmp_path)
+
+
+def test_a_row_is_explained_in_the_terminal_alone(project: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in project.rglob("*") if path.is_file()}
+
+    def explain(row: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*LOCKSTEP, "explain", row], cwd=project, capture_output=True, text=True, check=False
+        )
+
+    done = explain("3")
+    assert "Test row 3: probability of the positive class 0." in done.stdout, done.stderr
+    assert "weeks_worked_in_year" in done.stdout
+    assert "Male" not in done.stdout
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    beyond = explain("100000")
+    assert (beyond.returncode, "numbered from 0 to" in beyond.stderr) == (2, True)

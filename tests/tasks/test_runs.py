@@ -257,6 +257,8 @@ EVALUATE = evaluate.EvaluateParams(
     bootstrap_samples=100,
     min_group_rows=50,
     min_group_positives=5,
+    explained_rows=200,
+    shap_rows=4,
     seed=1,
     gates=evaluate.Gates(
         roc_auc=0.8,
@@ -264,6 +266,7 @@ EVALUATE = evaluate.EvaluateParams(
         brier=0.2,
         demographic_parity_difference=LENIENT,
         equalized_odds_difference=LENIENT,
+        explanation_agreement=0.9,
     ),
 )
 

@@ -50,8 +50,10 @@ def _form(document: Document) -> str:
 
 
 def _hardware(document: Document) -> str | None:
-    memory = _part(document, "measured", "evaluate", "cost", "peak_memory_bytes")
-    return f"A CPU that LiteRT supports; measured peak memory {memory / 2**20:,.0f} MiB." if memory else None
+    latency = _part(document, "measured", "evaluate", "cost", "latency", "1 row", "p50_ms")
+    return (
+        f"A CPU that LiteRT supports; one row took {latency} ms where it was measured." if latency else None
+    )
 
 
 def _use(document: Document) -> str | None:

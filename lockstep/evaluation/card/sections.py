@@ -32,6 +32,7 @@ _SHOWN_REPORTS = {
 }  # fmt: skip
 _SHOWN_PARTS = {
     "candidate", "verdict", "gates", "metrics", "intervals", "n_test", "labels", "unseen", "fairness",
+    "explanations", "alternatives",
 }  # fmt: skip
 _MOST_ASSOCIATED = 10
 
@@ -96,7 +97,7 @@ def _use(document: Document) -> Iterator[Block]:
 def _data(document: Document) -> Iterator[Block]:
     validate = report(document, "validate")
     if validate:
-        yield facts("Source table", {key: value for key, value in validate.items() if key != "results"})
+        yield from of_any("Source table", {key: value for key, value in validate.items() if key != "results"})
     split = report(document, "split")
     parts = {name: part for name, part in split.items() if isinstance(part, dict) and "n_rows" in part}
     if parts:
@@ -179,6 +180,34 @@ def _fairness(document: Document) -> Iterator[Block]:
             heading = f"Selection rate by {words(feature)}"
             yield Picture(bars(heading, selected), f"{heading}: share of test rows with a positive decision")
         yield from of_any(f"{feature}: differences", {k: v for k, v in audited.items() if k != "groups"})
+
+
+def _explanations(document: Document) -> Iterator[Block]:
+    found = report(document, "evaluation").get("explanations", {})
+    columns = found.get("columns", {})
+    most = sorted(columns.items(), key=lambda item: -item[1]["mean_absolute_shap"])
+    whole = sum(figures["mean_absolute_shap"] for figures in columns.values())
+    if whole:
+        shares = {name: figures["mean_absolute_shap"] / whole for name, figures in most[:_MOST_ASSOCIATED]}
+        heading = "Share of the mean absolute SHAP values"
+        yield Picture(
+            bars(heading, shares), f"{heading}, of the columns that count most for the model that ships"
+        )
+    if columns:
+        yield (
+            "Permutation importance is the average precision that a column's permutation costs, on "
+            f"{found['n_rows']:,} test rows. SHAP values are parts of a row's log-odds, of "
+            f"{found['n_rows_with_shap_values']:,} test rows "
+            f"beside {found['n_background']:,} validation rows."
+        )
+        rows = [{"column": name, **figures} for name, figures in most]
+        yield table_of("What the model looks at", "column", rows)
+
+
+def _alternatives(document: Document) -> Iterator[Block]:
+    found = report(document, "evaluation").get("alternatives", ())
+    if found:
+        yield table_of("What a model that a person can read would cost in quality", "model", found)
 
 
 def _training(document: Document) -> Iterator[Block]:
@@ -272,6 +301,8 @@ _SECTIONS: tuple[tuple[str, _Make], ...] = (
     ("Metrics", _metrics),
     ("Curves", _curves),
     ("Fairness", _fairness),
+    ("Explanations", _explanations),
+    ("Interpretable alternatives", _alternatives),
     (_REST, lambda document: ()),
     ("Training curve", _training),
     ("Compression", _compression),

@@ -1,0 +1,63 @@
+"""Models that a person can read, on the same columns: what it would cost to ship one of them instead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lockstep.data.encoding import Encoder, Features
+from lockstep.data.labels import Labels
+
+DEPTH = 4
+"""Questions that the tree asks at most, so that it fits on a page."""
+
+_ITERATIONS = 300
+
+
+def alternatives(
+    encoder: Encoder, train: Features, labels: Labels, test: Features, seed: int
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Probabilities that two models fitted on the training rows give the test rows, by the model's name.
+
+    Parameters
+    ----------
+    train, test
+        Encoded rows. Both models see a column of zeros and ones for each code, and the bins of the numeric columns:
+        logistic regression is then additive in the raw columns, and the tree asks about one value or bin at a time.
+    labels
+        Of the training rows.
+
+    Returns
+    -------
+    dict
+        Of each model: shape (m,) of the positive class, or (m, k) of k > 2 classes.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.tree import DecisionTreeClassifier
+
+    models = {
+        "logistic regression": LogisticRegression(max_iter=_ITERATIONS),
+        f"decision tree of depth {DEPTH}": DecisionTreeClassifier(
+            max_depth=DEPTH, min_samples_leaf=20, random_state=seed
+        ),
+    }
+    known, asked = _sparse(encoder, train), _sparse(encoder, test)
+    found = {}
+    for name, model in models.items():
+        model.fit(known, labels.codes)
+        probability = np.zeros((asked.shape[0], len(labels.classes)))
+        probability[:, model.classes_] = model.predict_proba(asked)
+        found[name] = probability[:, 1] if len(labels.classes) == 2 else probability
+    return found
+
+
+def _sparse(encoder: Encoder, features: Features) -> Any:
+    from scipy import sparse
+
+    n_rows, n_coded = features.codes.shape
+    places = (np.repeat(np.arange(n_rows), n_coded), features.codes.ravel())
+    ones = np.ones(n_rows * n_coded, dtype=np.float32)
+    codes = sparse.csr_matrix((ones, places), shape=(n_rows, max(encoder.n_codes, 1)))
+    return sparse.hstack([codes, sparse.csr_matrix(features.numeric)], format="csr")
