@@ -22,7 +22,8 @@ Floats = npt.NDArray[np.float64]
 Config = dict[str, Any]
 Predict = Callable[[Part], Floats]
 
-THREADS = os.cpu_count() or 1
+THREADS = len(os.sched_getaffinity(0))
+"""Cores that this process may use: `taskset` sets them."""
 
 
 class OutOfTime(Exception):

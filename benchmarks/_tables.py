@@ -103,13 +103,12 @@ def _german_credit() -> Table:
     return cross_validated(_typed(frame), target)
 
 
-def _bundled(name: str) -> Table:
+def _bundled(name: str, positive: int) -> Table:
+    """A table of scikit-learn's: the class `positive` against the others, as the pipeline takes two classes."""
     import sklearn.datasets
 
     bunch = getattr(sklearn.datasets, f"load_{name}")(as_frame=True)
-    target = bunch.target.to_numpy(dtype=np.int64)
-    # Of breast_cancer, class 0 is the malignant one.
-    return cross_validated(_typed(bunch.data), 1 - target if name == "breast_cancer" else target)
+    return cross_validated(_typed(bunch.data), (bunch.target.to_numpy() == positive).astype(np.int64))
 
 
 def _typed(frame: pd.DataFrame) -> pd.DataFrame:
@@ -122,9 +121,10 @@ def _typed(frame: pd.DataFrame) -> pd.DataFrame:
 
 TABLES: dict[str, Callable[[], Table]] = {
     "german_credit": _german_credit,
-    "breast_cancer": lambda: _bundled("breast_cancer"),
-    "wine": lambda: _bundled("wine"),
-    "digits": lambda: _bundled("digits"),
+    # The malignant ones.
+    "breast_cancer": lambda: _bundled("breast_cancer", 0),
+    "wine": lambda: _bundled("wine", 1),
+    "digits": lambda: _bundled("digits", 8),
     "census": _census,
     "census_without_sex_race": lambda: _census("sex", "race"),
 }

@@ -151,8 +151,8 @@ def main() -> None:
             "load": lambda: saving.from_bytes(content),
             "load by keras": lambda: keras.models.load_model(filed),
         }
-        seconds = best_of(max(options.rounds, 5), loads)
-    ours_cpu, theirs_cpu = seconds["load"][1], seconds["load by keras"][1]
+        loaded = best_of(max(options.rounds, 5), loads)
+    ours_cpu, theirs_cpu = loaded["load"][1], loaded["load by keras"][1]
     print(f"  loads in {ours_cpu * 1000:.0f} ms CPU, {ours_cpu / theirs_cpu:.2f} of keras.models.load_model")
 
 

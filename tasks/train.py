@@ -22,6 +22,7 @@ from lockstep.models import saving
 from lockstep.models.calibration import fit_platt, fold
 from lockstep.models.checkpoints import Checkpoint, Epoch
 from lockstep.models.ensemble import Ensemble, Method, train_ensemble
+from lockstep.models.few_rows import fitted
 from lockstep.models.network import Network, Normalization, Precision, inference
 from lockstep.models.scalars import Scalars
 from lockstep.models.scoring import average_precision, logits
@@ -67,6 +68,7 @@ class TrainParams(Params):
     embedding_dropout: float = key("train.embedding_dropout", ge=0, lt=1)
     bins: int = key("train.bins", ge=2)
     min_value_rows: int = key("train.min_value_rows", ge=1)
+    ample_rows: int = key("train.ample_rows", ge=0)
     precision: Precision = key("train.precision")
     patience: int = key("train.patience", ge=1)
     min_gain: float = key("train.min_gain", ge=0)
@@ -120,7 +122,7 @@ def run(
         one_hot(labels, max(len(encoder.classes), 2)),
         np.ones(len(validation), dtype=np.float32),
     )
-    schedule, ensemble = schedule_of(params), ensemble_of(params)
+    network, schedule, ensemble = plan_of(encoder, params, len(data.targets))
     planned = sum(plan.epochs for plan in ensemble.schedules(schedule, data.targets))
     with track("epochs", planned) as advance:
 
@@ -128,9 +130,7 @@ def run(
             on_epoch(epoch)
             advance(f"val_average_precision {epoch.val_average_precision:.4f}", epoch.val_average_precision)
 
-        trained = train_ensemble(
-            network_of(encoder, params), schedule, ensemble, data, held_out, checkpoint, after_epoch
-        )
+        trained = train_ensemble(network, schedule, ensemble, data, held_out, checkpoint, after_epoch)
     average_unseen(trained.model, data.features.codes, encoder.code_starts)
     answers = logits(inference(trained.model), held_out.features)
     slope, intercepts = fit_platt(answers, labels)
@@ -171,6 +171,12 @@ def encode(
         one_hot(labels.codes, len(labels.classes)),
         np.asarray(train_rows[WEIGHT].to_numpy(), dtype=np.float32),
     )
+
+
+def plan_of(encoder: Encoder, params: TrainParams, n_rows: int) -> tuple[Network, Schedule, Ensemble]:
+    """What `params` mean for `n_rows` training rows."""
+    wanted = network_of(encoder, params), schedule_of(params), ensemble_of(params)
+    return fitted(*wanted, n_rows, params.ample_rows)
 
 
 def network_of(encoder: Encoder, params: TrainParams) -> Network:

@@ -117,7 +117,7 @@ def shrink(project: Path) -> None:
     path = project / "params.yaml"
     params = yaml.safe_load(path.read_text())
     params["sample"]["share"] = 0.02
-    params["train"].update(epochs=1, min_steps=0, batch_size=128, hidden=[32])
+    params["train"].update(epochs=1, min_steps=0, batch_size=128, hidden=[32], ample_rows=0)
     params["resample"].update(method="over", ratio=0.1)
     params["compress"]["calibration_rows"] = 50
     params["evaluate"].update(bootstrap_samples=100, explained_rows=200, shap_rows=4)

@@ -103,7 +103,9 @@ def learning_rate() -> None:
         f"{len(points)} steps of {resolved.batch_size} rows: the loss is lowest at a rate of {lowest[0]:.2g}."
     )
     print(f"Picture: {CURVE}")
-    _print_line("learning_rate", found.proposal, training.params.learning_rate)
+    # Few rows lower the rate that params.yaml names.
+    lowered = training.schedule.learning_rate / training.params.learning_rate
+    _print_line("learning_rate", found.proposal / lowered, training.params.learning_rate)
 
 
 def _training() -> _Training:
@@ -130,10 +132,10 @@ def _training() -> _Training:
         raise UsageError(f"{rows} is not up to date. Run `lockstep run {' '.join(before[-1:])}` first.")
     table = from_parquet(open_vault(params.project, key_id).read(rows, role="resampled-train", schema=SCHEMA))
     encoder, data = train.encode(table, params)
-    network = train.network_of(encoder, params)
-    if params.ensemble == "joint":
-        network = replace(network, members=params.members)
-    return _Training(params, network, train.schedule_of(params), data)
+    network, schedule, ensemble = train.plan_of(encoder, params, len(data.targets))
+    if ensemble.method == "joint":
+        network = replace(network, members=ensemble.members)
+    return _Training(params, network, schedule, data)
 
 
 def _print_sizes(measured: Any, n_rows: int, epochs: Callable[[int], int]) -> None:

@@ -96,7 +96,7 @@ def test_results_are_kept_and_reported(tmp_path: Path) -> None:
 def test_lockstep_is_trained_by_its_own_stage() -> None:
     table = TABLES["breast_cancer"]()
     fold = table.folds[0]
-    config = {"epochs": 3, "min_steps": 100, "hidden": [16], "batch_size": 32}
+    config = {"epochs": 3, "min_steps": 100, "hidden": [16], "batch_size": 32, "ample_rows": 0}
     rows = table.part(fold.train), table.part(fold.validation)
     with pytest.raises(OutOfTime):
         learner("lockstep").fit(*rows, config, Allowed(0, lambda: 0.0))

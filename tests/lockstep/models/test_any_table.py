@@ -23,7 +23,7 @@ from lockstep.models.scoring import logits, probabilities
 from lockstep.models.training import Data, one_hot
 from lockstep.models.unseen import average_unseen
 from tasks._params import load_params
-from tasks.train import TrainParams, ensemble_of, network_of, schedule_of
+from tasks.train import TrainParams, plan_of
 from tests.conftest import ROOT
 from tests.lockstep.models.test_ensemble import Memory
 
@@ -106,7 +106,7 @@ def _constants_and_few_positives(rng: np.random.Generator) -> Table:
 
 
 def learn(
-    raw: Raw, y: npt.NDArray[np.int_], n_classes: int
+    raw: Raw, y: npt.NDArray[np.int_], n_classes: int, params: TrainParams = PARAMS
 ) -> tuple[Encoder, Any, Any, Raw, npt.NDArray[np.int_]]:
     """Train on half of the rows, calibrate on a quarter; gives network, model and the last quarter."""
     order = np.random.default_rng(5).permutation(len(y))
@@ -117,12 +117,11 @@ def learn(
         Data(encoder.encode(rows), one_hot(targets, n_classes), np.ones(len(targets), dtype=np.float32))
         for rows, targets in parts[:2]
     )
-    network = replace(network_of(encoder, PARAMS), n_outputs=1 if n_classes == 2 else n_classes)
+    network, schedule, ensemble = plan_of(encoder, params, len(data.targets))
+    network = replace(network, n_outputs=1 if n_classes == 2 else n_classes)
     # Fewer than params.yaml has, for the time of the tests.
-    schedule = replace(schedule_of(PARAMS), min_steps=300)
-    trained = train_ensemble(
-        network, schedule, ensemble_of(PARAMS), data, held_out, Memory(), lambda epoch: None
-    )
+    schedule = replace(schedule, min_steps=300)
+    trained = train_ensemble(network, schedule, ensemble, data, held_out, Memory(), lambda epoch: None)
     average_unseen(trained.model, data.features.codes, encoder.code_starts)
     fold(trained.model, *fit_platt(logits(inference(trained.model), held_out.features), parts[1][1]))
     return encoder, trained, data, *parts[2]
@@ -159,7 +158,8 @@ def test_it_learns_several_classes_of_which_one_is_rare() -> None:
         "x": y + rng.normal(size=3000) * 0.5,
         "c": np.where(rng.random(3000) < 0.5, "a", y.astype(str)).astype(object),
     }
-    encoder, trained, _, rows, truth = learn(raw, y, 5)
+    # Two wide members, for the time of the tests.
+    encoder, trained, _, rows, truth = learn(raw, y, 5, PARAMS.model_copy(update={"ample_rows": 0}))
     answers = probabilities(logits(inference(trained.model), encoder.encode(rows)))
     np.testing.assert_allclose(answers.sum(axis=1), 1.0, atol=1e-6)
     assert np.mean(answers.argmax(axis=1) == truth) > 0.75
