@@ -168,6 +168,8 @@ def _read(content: bytes, name: str, delimiter: str, **convert: Any) -> pa.Table
                 parse_options=parse,
                 convert_options=conversion,
             )
+            # Arrow takes any bytes for a name until it is asked for it.
+            _ = table.column_names
         except (pa.ArrowException, UnicodeDecodeError) as error:
             reason = str(error)
             continue

@@ -19,6 +19,8 @@ from lockstep.errors import DataError
 MAX_CLASSES = 100
 """A target of more texts is free text."""
 
+MIN_CLASS_ROWS = 3
+
 MAX_NUMBERS = 20
 """A target of more whole numbers is a quantity."""
 
@@ -177,6 +179,12 @@ def _classes(column: pa.ChunkedArray, target: str) -> dict[str, int]:
     if len(counts) > MAX_CLASSES:
         raise DataError(
             f"Target {target!r} holds {len(counts):,} different texts, which are no classes. Choose another."
+        )
+    if min(counts.values()) < MIN_CLASS_ROWS:
+        small = sum(rows < MIN_CLASS_ROWS for rows in counts.values())
+        raise DataError(
+            f"{small} of the {len(counts)} classes of target {target!r} have fewer than {MIN_CLASS_ROWS} rows, and "
+            "cannot stand in train, validation and test. Merge them with another class, or choose another column."
         )
     return counts
 

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from flows.commands._up_to_date import nothing_to_do
 from lockstep.data.sources import Declaration
 from tests.conftest import set_up_keys
 
@@ -21,7 +24,11 @@ stages:
 
 
 def test_the_first_task_takes_the_fingerprint_anew(
-    server: str, flow: Callable[..., Any], repository: Callable[..., Path], tmp_path: Path
+    server: str,
+    flow: Callable[..., Any],
+    repository: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     source = tmp_path / "secret.csv"
     source.write_text("a\n1\n")
@@ -39,6 +46,13 @@ def test_the_first_task_takes_the_fingerprint_anew(
         runs = task_runs(server, flow(root))
         assert runs["refresh"] == ("Completed", message)
         assert (runs["one"][0] == "Cached") == (stage == "Cached")
+    source.write_text("a\n3\n")
+    # What `lockstep run` asks before it starts anything.
+    monkeypatch.chdir(root)
+    assert not nothing_to_do(root)
+    assert flow(root).is_completed()
+    nothing_to_do.cache_clear()
+    assert nothing_to_do(root)
     source.unlink()
     before = (root / "data/source.json").read_bytes()
     state = flow(root)

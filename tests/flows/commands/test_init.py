@@ -79,6 +79,7 @@ def y_of(labels: list[str]) -> str:
         (y_of(["a", "b", ""] * 50), {}, "is missing in 50 rows"),
         (y_of([f"{i / 7:.3f}" for i in range(300)]), {}, "regression"),
         (y_of([str(i % 30) for i in range(300)]), {}, "30 different numbers: that is regression"),
+        (y_of([f"name {i}" for i in range(60)]), {}, "60 of the 60 classes .* fewer than 3 rows"),
         (y_of(["1", "2", "2.5"] * 50), {}, "regression"),
         (y_of([f"name {i}" for i in range(300)]), {}, "300 different texts"),
         (TABLE, {"target": "z"}, "--target names"),

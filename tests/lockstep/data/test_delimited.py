@@ -5,10 +5,13 @@ from __future__ import annotations
 import bz2
 import codecs
 import gzip
+from contextlib import suppress
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lockstep.data.tables import parse_source
 from lockstep.errors import LockstepError
@@ -68,6 +71,7 @@ def test_the_type_of_a_column_does_not_hang_on_its_first_rows(end: bytes, value:
         (b"a,a\n1,2\n", "t.csv", "more than one column named"),
         (b",b\n1,2\n", "t.csv", "no name for column 1"),
         (b"a,b\n\xe9secret,1\n", "t.csv", "not encoded in utf-8"),
+        (b"\xe9,b\n1,1\n", "t.csv", "not encoded in utf-8"),
         (PLAIN, "t.csv.gz", "not compressed with gzip"),
         (gzip.compress(PLAIN)[:-9], "t.csv.gz", "damaged"),
         (PLAIN, "t.xlsx", "Received: '.xlsx'"),
@@ -87,6 +91,18 @@ def test_an_encoding_that_does_not_exist() -> None:
 
 def test_text_that_looks_like_numbers() -> None:
     assert parse_source(b"a;b\n007;1,5\n", "t.csv", ["a", "b"]).to_pydict() == {"a": ["007"], "b": ["1,5"]}
+
+
+@given(
+    st.binary(max_size=300)
+    | st.text('ab1.,;"\n\r\t|?é -', max_size=300).map(str.encode)
+    | st.text(max_size=100).map(lambda text: text.encode("utf-16", "surrogatepass"))
+)
+def test_property_any_bytes_are_a_table_or_are_refused(content: bytes) -> None:
+    with suppress(LockstepError):
+        table = parse_source(content, "t.csv")
+        assert table.num_rows
+        assert len(set(table.column_names)) == table.num_columns
 
 
 def test_ten_thousand_columns() -> None:

@@ -57,15 +57,15 @@ def test_a_date_is_no_feature() -> None:
 def test_roles_of_a_table() -> None:
     table = pa.table(
         {
-            "id": list(range(8)),
-            "const": ["x"] * 8,
-            "score": [float(i) for i in range(8)],
-            "sex": ["f", "m"] * 4,
-            "y": [0, 0, 0, 1, 0, 0, 1, 0],
+            "id": list(range(16)),
+            "const": ["x"] * 16,
+            "score": [float(i) for i in range(16)],
+            "sex": ["f", "m"] * 8,
+            "y": [0, 0, 0, 1, 0, 0, 1, 0] * 2,
         }
     )
     roles = find_roles(table, "y", None, ["sex"], 5)
-    assert (roles.positive, roles.not_features, roles.classes["1"]) == ("1", ("id", "const"), 2)
+    assert (roles.positive, roles.not_features, roles.classes["1"]) == ("1", ("id", "const"), 4)
     with pytest.raises(DataError, match="hold numbers"):
         find_roles(table, "y", None, ["score"], 5)
     with pytest.raises(DataError, match="'2' is no label"):
