@@ -25,8 +25,16 @@ from lockstep.evaluation.calibration import believed, reliability
 from lockstep.evaluation.gates import Direction, judge, verdict
 from lockstep.evaluation.metrics import curves, decided, metrics, metrics_by_class
 from lockstep.evaluation.thresholds import ParityLimit, Purpose, choose_threshold
-from lockstep.fairness.groups import group_names
-from lockstep.fairness.judging import DIFFERENCES, Evidence, audit_outcomes, judge_groups, outcomes_of
+from lockstep.fairness.groups import group_names, intersections
+from lockstep.fairness.judging import (
+    DIFFERENCES,
+    Correction,
+    Evidence,
+    Measured,
+    audit_outcomes,
+    judge_groups,
+    outcomes_of,
+)
 from lockstep.sealing.vault import Vault, open_vault
 from tasks._cost import cost
 from tasks._explanations import GATE, Explained, ExplanationParams, explain
@@ -68,6 +76,7 @@ class EvaluateParams(ExplanationParams):
     parity_reserve: float | None = key("evaluate.parity_reserve", ge=0, lt=1)
     min_group_rows: int = key("evaluate.min_group_rows", ge=1)
     min_group_positives: int = key("evaluate.min_group_positives", ge=1)
+    group_correction: Correction = key("evaluate.group_correction")
     gates: Gates = key("evaluate.gates")
 
 
@@ -142,24 +151,21 @@ def run(
     ]
     outcomes = outcomes_of(codes, decisions, labels.classes)
     evidence = Evidence(
-        params.min_group_rows, params.min_group_positives, params.bootstrap_samples, params.seed
+        params.min_group_rows,
+        params.min_group_positives,
+        params.bootstrap_samples,
+        params.seed,
+        params.group_correction,
     )
     fairness = {}
-    for sensitive in params.sensitive:
-        values = test[columns.audit(sensitive)].to_pylist()
-        groups = group_names(values, public.get(sensitive, ()), params.min_category_rows)
-        fairness[sensitive] = audit_outcomes(outcomes, groups)
-        gates += [
-            judge_groups(
-                f"{metric}:{sensitive}",
-                metric,
-                getattr(params.gates, metric)[sensitive],
-                outcomes,
-                groups,
-                evidence,
-            )
-            for metric in DIFFERENCES
-        ]
+    for name, groups in _groups(test, public, params).items():
+        fairness[name] = audit_outcomes(outcomes, groups, evidence)
+        for metric in DIFFERENCES:
+            threshold_of = getattr(params.gates, metric)
+            # That of all sensitive features together need not have one.
+            if name in threshold_of:
+                between = Measured(**fairness[name]["evidence"][metric])
+                gates.append(judge_groups(f"{metric}:{name}", threshold_of[name], between))
     gates += explained.gates
     unseen = ~flag(test, columns.SEEN)
     confidence, right = believed(codes, probability)
@@ -172,7 +178,7 @@ def run(
         "threshold": chosen,
         "n_test": len(codes),
         "labels": list(labels.classes),
-        "classes": _of_each_class(labels, probability, found.by_class),
+        **_of_each_class(labels, probability, found.by_class),
         "reliability": reliability(confidence, right),
         "unseen": _unseen(codes[unseen], probability[unseen], threshold),
         "fairness": fairness,
@@ -185,6 +191,25 @@ def run(
         drawn["roc"],
         drawn["pr"],
     )
+
+
+def _groups(
+    test: pa.Table, public: Mapping[str, Sequence[str]], params: EvaluateParams
+) -> dict[str, npt.NDArray[np.object_]]:
+    """Group of each row, by the sensitive feature and by all of them together."""
+    found = {
+        name: group_names(
+            test[columns.audit(name)].to_pylist(), public.get(name, ()), params.min_category_rows
+        )
+        for name in params.sensitive
+    }
+    if len(found) > 1:
+        found[_together(params)] = intersections(list(found.values()), params.min_category_rows)
+    return found
+
+
+def _together(params: EvaluateParams) -> str:
+    return " & ".join(params.sensitive)
 
 
 def _threshold(
@@ -232,7 +257,7 @@ def _require_thresholds(params: EvaluateParams) -> None:
         thresholds = set(getattr(params.gates, name))
         absent, unknown = (
             sorted(set(params.sensitive) - thresholds),
-            sorted(thresholds - set(params.sensitive)),
+            sorted(thresholds - {*params.sensitive, _together(params)}),
         )
         if unknown:
             raise ParameterError(
@@ -252,11 +277,11 @@ def _score(scorer: Scorer, table: pa.Table) -> npt.NDArray[np.float64]:
 def _of_each_class(
     labels: Labels, probability: npt.NDArray[np.float64], found: Mapping[str, Sequence[Interval]]
 ) -> dict[str, Any]:
-    """Figures of each of several classes against the rest; null of a class that no test row has."""
+    """``classes``: figures of each of several against the rest; null of a class that no test row has."""
     if len(labels.classes) == 2:
         return {}
     figures, rows = metrics_by_class(labels.codes, probability), labels.counts()["by_class"]
-    return {
+    of_classes = {
         name: {
             "n_rows": rows[name],
             "metrics": {m: float(values[i]) for m, values in figures.items()} if rows[name] else None,
@@ -264,6 +289,7 @@ def _of_each_class(
         }
         for i, name in enumerate(labels.classes)
     }
+    return {"classes": of_classes}
 
 
 def _predictions(labels: Labels, probability: npt.NDArray[np.float64]) -> pa.Table:

@@ -257,6 +257,7 @@ EVALUATE = evaluate.EvaluateParams(
     bootstrap_samples=100,
     min_group_rows=50,
     min_group_positives=5,
+    group_correction="none",
     explained_rows=200,
     shap_rows=4,
     seed=1,
@@ -325,6 +326,32 @@ def test_groups_too_small_are_no_evidence() -> None:
     (gate,) = [g for g in result.report["gates"] if g["gate"] == "equalized_odds_difference:sex"]
     assert gate["left_out"] == ("f", "m")
     assert gate["figure"] is None
+
+
+def test_sensitive_features_are_audited_together_and_judged_where_a_threshold_stands() -> None:
+    tables = {}
+    for name, table in debias.run(parts(), {}, DEBIAS).parts.items():
+        shift = pa.array(np.where(np.arange(len(table)) % 2 == 0, "day", "night"))
+        tables[name] = table.append_column(columns.audit("shift"), shift)
+    both = {"sex": 1.0, "shift": 1.0}
+    gates = EVALUATE.gates.model_copy(
+        update={
+            "demographic_parity_difference": {**both, "sex & shift": 0.0},
+            "equalized_odds_difference": both,
+        }
+    )
+    params = EVALUATE.model_copy(
+        update={"sensitive": ["sex", "shift"], "gates": gates, "min_group_rows": 5, "min_group_positives": 1}
+    )
+    scorer = Oracle({"test": tables["test"], "validation": tables["validation"]})
+    public = {"sex": ["f", "m"], "shift": ["day", "night"]}
+    report = evaluate.run(scorer, tables["validation"], tables["test"], public, params).report
+    together = report["fairness"]["sex & shift"]
+    assert set(together["groups"]) == {"f & day", "f & night", "m & day", "m & night"}
+    assert together["evidence"]["equalized_odds_difference"]["figure"] == 0.0
+    verdicts = {gate["gate"]: gate["verdict"] for gate in report["gates"]}
+    assert verdicts["demographic_parity_difference:sex & shift"] == "fail"
+    assert "equalized_odds_difference:sex & shift" not in verdicts
 
 
 def test_a_sensitive_feature_without_threshold_is_an_error() -> None:

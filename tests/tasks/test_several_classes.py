@@ -60,6 +60,7 @@ def document() -> dict[str, Any]:
         "brier": 0.3,
         "demographic_parity_difference": {"cellar": 1.0},
         "equalized_odds_difference": {"cellar": 1.0},
+        "explanation_agreement": 0.0,
     }
     return params
 
