@@ -32,7 +32,7 @@ _SHOWN_REPORTS = {
 }  # fmt: skip
 _SHOWN_PARTS = {
     "candidate", "verdict", "gates", "metrics", "intervals", "n_test", "labels", "unseen", "fairness",
-    "explanations", "alternatives",
+    "explanations", "alternatives", "reliability",
 }  # fmt: skip
 _MOST_ASSOCIATED = 10
 
@@ -155,6 +155,7 @@ def _metrics(document: Document) -> Iterator[Block]:
 
 
 def _curves(document: Document) -> Iterator[Block]:
+    yield from _reliability(document)
     for name, what, x, y, guide in (
         ("roc", "ROC curve", "false_positive_rate", "true_positive_rate", [(0.0, 0.0), (1.0, 1.0)]),
         ("pr", "Precision-recall curve", "recall", "precision", []),
@@ -165,6 +166,20 @@ def _curves(document: Document) -> Iterator[Block]:
             yield Picture(chart(what, words(x), words(y), line=line, guide=guide), f"{what} on the test rows")
         elif points:
             yield from of_any(what, points)
+
+
+def _reliability(document: Document) -> Iterator[Block]:
+    bins = report(document, "evaluation").get("reliability")
+    if bins:
+        dots = [(found["mean_probability"], found["share"]) for found in bins]
+        drawn = chart(
+            "Reliability",
+            "mean probability",
+            "share that came true",
+            dots=dots,
+            guide=[(0.0, 0.0), (1.0, 1.0)],
+        )
+        yield Picture(drawn, "Reliability on the test rows: a calibrated model's bins lie on the dashed line")
 
 
 def _fairness(document: Document) -> Iterator[Block]:

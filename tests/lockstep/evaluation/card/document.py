@@ -57,6 +57,9 @@ def document(**changes: Any) -> dict[str, Any]:
                 "gates": GATES,
                 "metrics": {"roc_auc": 0.95, "threshold": 0.5},
                 "intervals": {"roc_auc": [0.94, 0.96]},
+                "reliability": [
+                    {"mean_probability": i / 10, "share": i / 11, "n_rows": 120} for i in range(1, 11)
+                ],
                 "n_test": 1200,
                 "unseen": {"n_test": 1100, "metrics": {"roc_auc": 0.94}},
                 "fairness": {

@@ -44,6 +44,14 @@ def test_every_section_stands_with_its_figures() -> None:
         assert words in text, words
 
 
+def test_curves_are_drawn() -> None:
+    pictures = [
+        block for section in sections(document()) for block in section.blocks if isinstance(block, Picture)
+    ]
+    names = {ElementTree.fromstring(picture.svg).get("aria-label") for picture in pictures}
+    assert names >= {"ROC curve", "Precision-recall curve", "Reliability", "Validation average precision"}
+
+
 def test_what_nobody_said_is_a_visible_blank() -> None:
     lacking = document()
     page = render(lacking).decode()
