@@ -122,6 +122,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     made.parameter(
         "evaluate",
         bootstrap_samples=100,
+        explained_rows=200,
+        shap_rows=4,
         min_group_rows=20,
         min_group_positives=2,
         gates={
@@ -130,6 +132,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
             "brier": 1.0,
             "demographic_parity_difference": lenient,
             "equalized_odds_difference": lenient,
+            "explanation_agreement": -1.0,
         },
     )
     return made

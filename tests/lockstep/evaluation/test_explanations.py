@@ -152,3 +152,27 @@ def test_a_model_with_other_reasons_than_the_float_model_fails_the_gate(ships: A
     for other in others:
         price = ours["average_precision"] - other["average_precision"]
         assert other["price_in_average_precision"] == pytest.approx(price)
+
+
+def test_a_model_of_several_classes_is_explained_too() -> None:
+    grades = np.array(["high", "low", "middle"])
+    encoder = Encoder(ENCODER.columns, classes=tuple(grades))
+    known = np.where(LABELS, 0, 1 + (TABLE["noise"] > 0))
+
+    class Three:
+        def __init__(self) -> None:
+            self.encoder = encoder
+
+        def score(self, features: Features) -> Any:
+            high = model(0.9, 2.0)(features)
+            return np.column_stack([high, (1 - high) * 0.6, (1 - high) * 0.4])
+
+    table = pa.table({**TABLE, "y": grades[known]})
+    params = ExplanationParams(
+        target="y", positive=None, bootstrap_samples=100, explained_rows=120, shap_rows=10, seed=1
+    )
+    found = explain(Three(), Three(), table, table, table, params, threshold=0.9)  # type: ignore[arg-type]
+    assert [gate.verdict for gate in found.gates] == ["pass"]
+    assert found.report["explanations"]["columns"]["age"]["permutation_importance"] > 0
+    assert len(found.report["alternatives"]) == 3
+    assert found.report["alternatives"][2]["average_precision"] > 0.4
