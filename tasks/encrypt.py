@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
-from lockstep.data.sources import read_content
-from lockstep.data.tables import SCHEMA, parse_source, to_parquet
+from lockstep.data.batches import Batches, ParquetSink, open_batches
+from lockstep.data.tables import SCHEMA
 from lockstep.errors import DataError
 from lockstep.sealing.vault import open_vault
 from tasks._params import Params, key, load_params
@@ -21,28 +20,28 @@ class EncryptParams(Params):
     encoding: str = key("data.encoding")
 
 
-def run(content: bytes, name: str, validation: Mapping[str, Any], encoding: str = "utf-8") -> pa.Table:
-    """Parse the source if it is what was validated.
+def run(source: Batches, sha256: str, name: str, validation: Mapping[str, Any]) -> Iterator[pa.RecordBatch]:
+    """Give the source's rows if it is what was validated.
 
     Parameters
     ----------
-    content
-        The source file, read anew.
+    source
+        The source table, read anew.
+    sha256
+        Of its content.
     name
         Its name.
     validation
         Report of `validate`.
-    encoding
-        Of delimited text without a byte order mark.
 
     Raises
     ------
     DataError
         The content is another one than `validate` saw.
     """
-    if hashlib.sha256(content).hexdigest() != validation.get("source_sha256"):
+    if sha256 != validation.get("source_sha256"):
         raise DataError(f"{name} is not what `validate` saw: it changed meanwhile. Run `validate` again.")
-    return parse_source(content, name, encoding=encoding)
+    return source.batches()
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -50,9 +49,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     params = load_params(EncryptParams, args.params)
     with measured("encrypt"):
         vault = open_vault(params.project, args.key_id)
-        content, name = read_content(args.source, vault.digest)
-        table = run(content, name, read_report(args.validation), params.encoding)
-        vault.write(args.table, to_parquet(table), role="source", schema=SCHEMA)
+        validation = read_report(args.validation)
+        with (
+            vault.writer(args.table, role="source", schema=SCHEMA) as file,
+            # It is left first: a source that changed meanwhile is never sealed.
+            open_batches(args.source, vault.digest, params.encoding) as (source, sha256),
+        ):
+            batches = run(source, sha256, str(args.source), validation)
+            sink = ParquetSink(file, source.schema)
+            for batch in batches:
+                sink.write(batch)
+            sink.close()
 
 
 if __name__ == "__main__":

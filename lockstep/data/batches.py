@@ -19,6 +19,7 @@ from lockstep.errors import DataError
 BATCH_ROWS = 1 << 16
 
 _BATCH_BYTES = 64 << 20
+_GROUP_BYTES = 192 << 20
 
 
 class Batches(Protocol):
@@ -170,6 +171,41 @@ def open_batches(
         file.seek(0)
         if hashlib.file_digest(file, "sha256").hexdigest() != before:
             raise DataError(f"{path} changed while it was read. Run the stage again.")
+
+
+class ParquetSink:
+    """Writes record batches as one Parquet file, as `lockstep.data.tables.to_parquet` writes a table.
+
+    A table of up to 192 MiB in memory is one row group, and its bytes are those of `to_parquet`; a larger one has
+    several, so that it is never in memory as a whole.
+    """
+
+    def __init__(self, file: BinaryIO, schema: pa.Schema) -> None:
+        self._writer = pq.ParquetWriter(file, schema.remove_metadata(), compression="zstd")
+        self._pending: list[pa.RecordBatch] = []
+        self._bytes = 0
+        self._schema = schema.remove_metadata()
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Take the next rows."""
+        if not batch.num_rows:
+            return
+        self._pending.append(batch)
+        self._bytes += batch.nbytes
+        if self._bytes >= _GROUP_BYTES:
+            self._flush()
+
+    def close(self) -> None:
+        """Write what is left; the file is whole then."""
+        if self._pending:
+            self._flush()
+        self._writer.close()
+
+    def _flush(self) -> None:
+        # Where the chunks of a column end would show in the pages.
+        table = pa.Table.from_batches(self._pending, self._schema).combine_chunks()
+        self._pending, self._bytes = [], 0
+        self._writer.write_table(table, row_group_size=table.num_rows)
 
 
 def plain(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:

@@ -59,9 +59,13 @@ def labels_of(
     column = table[target]
     if column.null_count:
         raise DataError(f"Target {target!r} is missing in {column.null_count:,} rows. Drop those rows.")
-    labels = np.array([str(value) for value in column.to_pylist()])
+    # Each label once: as objects the labels of ten million rows would take a gigabyte.
+    encoded = pa.chunked_array([column.combine_chunks()]).dictionary_encode().combine_chunks()
+    used, rows = np.unique(encoded.indices.to_numpy(), return_inverse=True)
+    labels = np.array([str(value) for value in encoded.dictionary.take(pa.array(used)).to_pylist()])
     if positive is not None:
-        return _binary(labels, target, positive)
+        binary = _binary(labels, target, positive)
+        return Labels(binary.codes[rows], binary.classes)
     known = np.unique(labels) if not classes else np.array(sorted(classes))
     if len(known) < 3:
         raise DataError(
@@ -71,10 +75,10 @@ def labels_of(
     unknown = ~np.isin(labels, known)
     if unknown.any():
         raise DataError(
-            f"{int(unknown.sum()):,} rows hold a label of target {target!r} that no training row has. "
+            f"{int(unknown[rows].sum()):,} rows hold a label of target {target!r} that no training row has. "
             "Correct them at the source, or split otherwise."
         )
-    return Labels(np.searchsorted(known, labels), tuple(map(str, known)))
+    return Labels(np.searchsorted(known, labels)[rows], tuple(map(str, known)))
 
 
 def _binary(labels: npt.NDArray[np.str_], target: str, positive: str) -> Labels:

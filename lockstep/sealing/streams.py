@@ -65,8 +65,9 @@ def seal_stream(source: BinaryIO, target: BinaryIO, key: Key, header: Header, di
         )
         _workers.run(job, source.fileno(), target.fileno())
     else:
-        with _spooled(_blocks(source, start, PLAIN_BLOCK), salt, directory) as blocks:
-            _seal_blocks(Message(key.encryption, context, salt.finish()), context, blocks, target)
+        with spooled(target, key, header, directory) as spool:
+            for block in _blocks(source, start, PLAIN_BLOCK):
+                spool.write(block)
 
 
 def open_stream(source: BinaryIO, target: BinaryIO, admit: Callable[[Header], Key]) -> None:
@@ -133,20 +134,62 @@ def _fingerprints(file: int, at: int, salt: SyntheticSalt) -> list[bytes]:
                 return fingerprints
 
 
+class Spool(io.RawIOBase):
+    """Takes a plaintext to be sealed, hashes it for its salt, and keeps it in `file` under a passing key."""
+
+    def __init__(self, file: BinaryIO, salt: SyntheticSalt) -> None:
+        super().__init__()
+        self._file = file
+        self._salt = salt
+        self._message = Message(secrets.token_bytes(KEY_SIZE), b"spool", secrets.token_bytes(SALT_SIZE))
+        self._pending = bytearray()
+        self._blocks = 0
+        self._output = bytearray(SEALED_BLOCK)
+
+    def writable(self) -> bool:
+        """True."""
+        return True
+
+    def tell(self) -> int:
+        """Bytes that were written."""
+        return self._blocks * PLAIN_BLOCK + len(self._pending)
+
+    def write(self, content: Buffer) -> int:  # type: ignore[override]
+        """Take the next bytes, all of them."""
+        view = memoryview(content).cast("B")
+        self._salt.update(view)
+        self._pending += view
+        whole = len(self._pending) // PLAIN_BLOCK * PLAIN_BLOCK
+        for at in range(0, whole, PLAIN_BLOCK):
+            self._keep(bytes(self._pending[at : at + PLAIN_BLOCK]), final=False)
+        del self._pending[:whole]
+        return len(view)
+
+    def blocks(self) -> Iterator[Buffer]:
+        """All that was written, in blocks of which the last is short; nothing can be written any more."""
+        self._keep(bytes(self._pending), final=True)
+        self._file.seek(0)
+        return _open_blocks(self._message, self._file)
+
+    def _keep(self, block: bytes, *, final: bool) -> None:
+        filled = self._message.seal_into(self._output, block, self._blocks * BLOCK_CHUNKS, final=final)
+        self._file.write(memoryview(self._output)[:filled])
+        self._blocks += not final
+
+
 @contextmanager
-def _spooled(blocks: Iterator[Buffer], salt: SyntheticSalt, directory: Path) -> Iterator[Iterator[Buffer]]:
-    """Hash `blocks` for their salt and give them again, from a nameless file under a passing key."""
-    message = Message(secrets.token_bytes(KEY_SIZE), b"spool", secrets.token_bytes(SALT_SIZE))
-    with tempfile.TemporaryFile(dir=directory) as spool:
-        _seal_blocks(message, b"", _hashed(blocks, salt), spool)
-        spool.seek(PREFIX_SIZE)
-        yield _open_blocks(message, spool)
+def spooled(target: BinaryIO, key: Key, header: Header, directory: Path) -> Iterator[Spool]:
+    """A file to write whose content is sealed into the empty file `target` in the end.
 
-
-def _hashed(blocks: Iterator[Buffer], salt: SyntheticSalt) -> Iterator[Buffer]:
-    for block in blocks:
-        salt.update(block)
-        yield block
+    Meanwhile it lies in a nameless file in `directory`, encrypted.
+    """
+    context = header.encode()
+    salt = key.synthetic_salt(context)
+    with tempfile.TemporaryFile(dir=directory) as file:
+        spool = Spool(file, salt)
+        yield spool
+        blocks = spool.blocks()
+        _seal_blocks(Message(key.encryption, context, salt.finish()), context, blocks, target)
 
 
 def _blocks(source: BinaryIO, block: bytes, size: int) -> Iterator[Buffer]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from lockstep.errors import LockstepError, SealError, WrongContext
 from lockstep.files import replaced, replaced_unseen, write_atomic
@@ -17,7 +18,7 @@ from lockstep.sealing.header import Header, parse_header
 from lockstep.sealing.keyring import Keyring, open_keyring, read_key_id
 from lockstep.sealing.keys import Key
 from lockstep.sealing.reader import SealedReader
-from lockstep.sealing.streams import open_file, open_stream, seal_stream
+from lockstep.sealing.streams import open_file, open_stream, seal_stream, spooled
 
 PathLike = str | os.PathLike[str]
 
@@ -117,6 +118,18 @@ class Vault:
                 )
             except SealError as error:
                 raise SealError(f"{target} was not written: {error}. Run it again.") from None
+
+    @contextmanager
+    def writer(self, target: PathLike, *, role: str, schema: str) -> Iterator[BinaryIO]:
+        """A file to write: it replaces `target` by the bytes of `seal`, in constant memory, or vanishes on an error.
+
+        `target` is written durably and in one step, when all was taken.
+        """
+        with (
+            replaced(target) as file,
+            spooled(file, self._key, self._header(role, schema, False), Path(target).parent) as spool,
+        ):
+            yield cast("BinaryIO", spool)
 
     def open_stream(
         self, source: BinaryIO, target: BinaryIO, *, role: str | None, schema: str | None, name: str

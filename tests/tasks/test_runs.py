@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -68,11 +66,11 @@ def test_validate_reports_without_values_and_stops_with_a_table() -> None:
 
 
 def test_encrypt_refuses_what_was_not_validated() -> None:
-    content = b"a\n1\n"
-    seen = {"source_sha256": hashlib.sha256(content).hexdigest()}
-    assert encrypt.run(content, "s.csv", seen).num_rows == 1
+    source = TableBatches(pa.table({"a": [1]}))
+    (batch,) = encrypt.run(source, "seen", "s.csv", {"source_sha256": "seen"})
+    assert batch.num_rows == 1
     with pytest.raises(DataError, match=r"s\.csv is not what `validate` saw"):
-        encrypt.run(content + b"2\n", "s.csv", seen)
+        encrypt.run(source, "other", "s.csv", {"source_sha256": "seen"})
 
 
 def test_split_keeps_identical_rows_on_one_side_of_every_split() -> None:

@@ -147,3 +147,27 @@ def test_open_vault_seals_with_the_key_that_the_file_names(tmp_path: Path, keyri
     (tmp_path / "key-id").write_text("0" * 16)
     with pytest.raises(KeyMissing, match=r"0{16}, named by .*key-id"):
         open_vault("demo", tmp_path / "key-id")
+
+
+@pytest.mark.parametrize("size", [0, 1, 1 << 20, (1 << 20) + 5, 3 << 20])
+def test_a_writer_seals_the_bytes_of_seal_however_they_come(vault: Vault, size: int, tmp_path: Path) -> None:
+    content = bytes(range(256)) * (size // 256) + bytes(size % 256)
+    with vault.writer(tmp_path / "f", role="table", schema="table/1") as file:
+        for at in range(0, size, 300_001):
+            file.write(content[at : at + 300_001])
+        assert file.tell() == size
+    assert (tmp_path / "f").read_bytes() == vault.seal(content, role="table", schema="table/1")
+
+
+def test_a_writer_that_fails_leaves_what_was_there(vault: Vault, tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"old")
+
+    def fail() -> None:
+        with vault.writer(tmp_path / "f", role="table", schema="table/1") as file:
+            file.write(b"secret" * 1000)
+            raise OSError("no more")
+
+    with pytest.raises(OSError, match="no more"):
+        fail()
+    assert (tmp_path / "f").read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["f"]
