@@ -1,7 +1,7 @@
 """A table of any number of rows: those of the Census table again and again, with noise.
 
-`python -m benchmarks.make_table 10000000 big.parquet` after `make run`. Numbers move by up to a hundredth of their range in
-the table, and one category in a hundred is that of another row, so that hardly two rows are equal.
+`python -m benchmarks.make_table 10000000 big.parquet` after `make run`. Numbers move by up to a hundredth of their
+range in the table, and one category in a hundred is that of another row, so that hardly two rows are equal.
 """
 
 from __future__ import annotations
@@ -31,13 +31,19 @@ def make_table(source: pa.Table, n_rows: int, path: Path, seed: int = 0) -> None
         for start in range(0, n_rows, _BATCH):
             size = min(_BATCH, n_rows - start)
             drawn, others = (source.take(rng.integers(0, len(source), size)) for _ in range(2))
-            columns = [_noisy(name, drawn[name], others[name], source[name], rng) for name in source.column_names]
+            columns = [
+                _noisy(name, drawn[name], others[name], source[name], rng) for name in source.column_names
+            ]
             sink.write(pa.record_batch([c.combine_chunks() for c in columns], schema=source.schema))
         sink.close()
 
 
 def _noisy(
-    name: str, drawn: pa.ChunkedArray, other: pa.ChunkedArray, column: pa.ChunkedArray, rng: np.random.Generator
+    name: str,
+    drawn: pa.ChunkedArray,
+    other: pa.ChunkedArray,
+    column: pa.ChunkedArray,
+    rng: np.random.Generator,
 ) -> pa.ChunkedArray:
     if name in KEPT:
         return drawn

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from lockstep.data.batches import Batches, ParquetBatches, ParquetSink, plain
 from lockstep.data.columns import GROUP, SEEN
 from lockstep.data.labels import Labels, labels_of
-from lockstep.data.splitting import Mask, hold_out, identical, joined, latest, of_one_id, times_of
-from lockstep.data.tables import SCHEMA, from_parquet, require, to_parquet
+from lockstep.data.row_digests import identical_rows
+from lockstep.data.splitting import Mask, hold_out, joined, latest, of_one_id, times_of
+from lockstep.data.tables import SCHEMA, require
 from lockstep.errors import DataError, ParameterError
 from lockstep.sealing.vault import open_vault
 from tasks._params import Params, key, load_params
 from tasks._stage import arguments, command, measured, write_report
+
+PARTS = ("train", "validation", "test")
 
 
 class SplitParams(Params):
@@ -36,13 +42,50 @@ class SplitParams(Params):
 
 
 class Split(NamedTuple):
-    train: pa.Table
-    validation: pa.Table
-    test: pa.Table
+    """Where each of n rows goes.
+
+    Attributes
+    ----------
+    part
+        0 for train, 1 for validation, 2 for test, -1 for a row that is left out; shape (n,).
+    seen
+        Whether a row of train or validation has the same features or id; shape (n,), true for test rows only.
+    groups
+        Groups of rows that stand on one side, shape (n,); None where there is no id column.
+    columns
+        Of the source, that go along.
+    report
+        Counts.
+    """
+
+    part: npt.NDArray[np.int8]
+    seen: Mask
+    groups: npt.NDArray[np.int64] | None
+    columns: list[str]
     report: dict[str, Any]
 
+    def schema(self, name: str, source: pa.Schema) -> pa.Schema:
+        """Columns of the part `name`."""
+        schema = pa.schema([source.field(column) for column in self.columns])
+        if self.groups is not None:
+            schema = schema.append(pa.field(GROUP, pa.int64()))
+        return schema.append(pa.field(SEEN, pa.bool_())) if name == "test" else schema
 
-def run(source: pa.Table, params: SplitParams) -> Split:
+    def batches(self, source: Batches) -> Iterator[tuple[str, pa.RecordBatch]]:
+        """Rows of all parts, in one go through `source`: each batch with the name of its part."""
+        schemas = {name: self.schema(name, source.schema) for name in PARTS}
+        start = 0
+        for batch in source.batches(self.columns):
+            rows = slice(start, start + batch.num_rows)
+            start = rows.stop
+            columns = [*batch.columns, *([] if self.groups is None else [pa.array(self.groups[rows])])]
+            for number, name in enumerate(PARTS):
+                own = [*columns, pa.array(self.seen[rows])] if name == "test" else columns
+                whole = pa.record_batch(own, schema=schemas[name])
+                yield name, whole.filter(pa.array(self.part[rows] == number))
+
+
+def run(source: Batches, params: SplitParams) -> Split:
     """Split the source by its own column or by time where it has one, else stratified by class.
 
     Rows count as identical when they agree in all features but the sensitive ones: the model will not see
@@ -53,9 +96,9 @@ def run(source: pa.Table, params: SplitParams) -> Split:
     Returns
     -------
     Split
-        The columns of `params.not_features` and those of split, time and id are gone; ``test`` has a column
-        ``lockstep:seen``, true where a row of train or validation has the same features or id. With an id column each
-        part has a column ``lockstep:group``.
+        Its parts, of which ``batches`` gives the rows: the columns of `params.not_features` and those of split, time
+        and id are gone; ``test`` has a column ``lockstep:seen``, true where a row of train or validation has the same
+        features or id. With an id column each part has a column ``lockstep:group``.
 
     Raises
     ------
@@ -63,20 +106,20 @@ def run(source: pa.Table, params: SplitParams) -> Split:
         A column is missing, a label is unknown or missing, or a class is too small to be split.
     """
     _refuse_double_roles(params)
-    labels = labels_of(source, params.target, params.positive)
-    require(source, params.sensitive, "data.sensitive")
-    require(source, params.not_features, "data.not_features")
+    _require(source, [params.target], "data.target")
+    labels = labels_of(source.read([params.target]), params.target, params.positive)
+    _require(source, params.sensitive, "data.sensitive")
+    _require(source, params.not_features, "data.not_features")
     dropped = {*params.not_features, params.split_column, params.time_column, params.id_column}
-    table = source.select([name for name in source.column_names if name not in dropped])
-    all_features = [name for name in table.column_names if name != params.target]
+    columns = [name for name in source.schema.names if name not in dropped]
+    all_features = [name for name in columns if name != params.target]
     seen_by_model = [name for name in all_features if name not in params.sensitive]
     if not seen_by_model:
         raise DataError("No feature is left beside the target, data.sensitive and data.not_features.")
-    frame = table.to_pandas()
-    twins = identical(frame, seen_by_model)
+    twins = identical_rows(source, seen_by_model)
     ids = _ids(source, params.id_column)
     groups = twins if ids is None else joined(twins, ids)
-    kept = np.ones(len(table), dtype=bool)
+    kept = np.ones(source.num_rows, dtype=bool)
     if params.time_column is not None:
         test, validation, kept = _by_time(_times(source, params.time_column), ids, params)
         _require_classes(labels, {"train": kept & ~test & ~validation, "validation": validation})
@@ -85,16 +128,15 @@ def run(source: pa.Table, params: SplitParams) -> Split:
             test = hold_out(groups, labels.codes, params.test_share, params.seed)
         else:
             test = _own_test(source, params.split_column)
-        validation = np.zeros(len(table), dtype=bool)
+        validation = np.zeros(source.num_rows, dtype=bool)
         rest = np.flatnonzero(~test)
         validation[rest] = hold_out(groups[rest], labels.codes[rest], params.validation_share, params.seed)
     earlier = kept & ~test
     train = earlier & ~validation
-    seen = np.isin(twins[test], twins[earlier])
-    if ids is not None:
-        seen |= np.isin(ids[test], ids[earlier])
-        table = table.append_column(GROUP, pa.array(groups))
-    with_sensitive = identical(frame, all_features)
+    twin_seen = np.isin(twins[test], twins[earlier])
+    seen = np.zeros(source.num_rows, dtype=bool)
+    seen[test] = twin_seen if ids is None else twin_seen | np.isin(ids[test], ids[earlier])
+    with_sensitive = identical_rows(source, all_features)
     report = {
         "split_by": params.split_column or params.time_column or "stratified",
         "train": _counts(labels, train),
@@ -102,17 +144,15 @@ def run(source: pa.Table, params: SplitParams) -> Split:
         "test": _counts(labels, test),
         "test_rows_also_in_train": {
             "identical_in_all_features": _overlap(np.isin(with_sensitive[test], with_sensitive[earlier])),
-            "identical_but_for_sensitive_features": _overlap(np.isin(twins[test], twins[earlier])),
+            "identical_but_for_sensitive_features": _overlap(twin_seen),
         },
     }
     if not kept.all():
         report["left_out_for_a_later_row_of_the_id"] = _overlap(~kept)
-    return Split(
-        table.filter(pa.array(train)),
-        table.filter(pa.array(validation)),
-        table.filter(pa.array(test)).append_column(SEEN, pa.array(seen)),
-        report,
-    )
+    part = np.full(source.num_rows, -1, dtype=np.int8)
+    for number, rows in enumerate((train, validation, test)):
+        part[rows] = number
+    return Split(part, seen, None if ids is None else groups, columns, report)
 
 
 def _by_time(
@@ -139,16 +179,20 @@ def _require_classes(labels: Labels, parts: Mapping[str, Mask]) -> None:
             )
 
 
-def _times(source: pa.Table, name: str) -> npt.NDArray[Any]:
-    require(source, [name], "data.time_column")
-    return times_of(source[name], name)
+def _require(source: Batches, names: Sequence[str], why: str) -> None:
+    require(source.schema.empty_table(), names, why)
 
 
-def _ids(source: pa.Table, name: str | None) -> npt.NDArray[np.int64] | None:
+def _times(source: Batches, name: str) -> npt.NDArray[Any]:
+    _require(source, [name], "data.time_column")
+    return times_of(source.read([name])[name], name)
+
+
+def _ids(source: Batches, name: str | None) -> npt.NDArray[np.int64] | None:
     if name is None:
         return None
-    require(source, [name], "data.id_column")
-    return of_one_id(source[name].to_pandas())
+    _require(source, [name], "data.id_column")
+    return of_one_id(source.read([name])[name].to_pandas())
 
 
 def _refuse_double_roles(params: SplitParams) -> None:
@@ -166,15 +210,15 @@ def _refuse_double_roles(params: SplitParams) -> None:
         )
 
 
-def _own_test(source: pa.Table, split_column: str) -> Mask:
-    require(source, [split_column], "data.split_column")
-    parts = np.array(source[split_column].to_pylist(), dtype=object)
-    if set(parts) != {"train", "test"}:
+def _own_test(source: Batches, split_column: str) -> Mask:
+    _require(source, [split_column], "data.split_column")
+    column = plain(source.read([split_column])[split_column])
+    if set(pc.unique(column).to_pylist()) != {"train", "test"}:
         raise DataError(
             f"data.split_column {split_column!r} must hold 'train' and 'test' and nothing else. "
             "Correct it at the source, or set data.split_column to null."
         )
-    return np.equal(parts, "test").astype(bool)
+    return np.asarray(pc.equal(column, "test").to_numpy(), dtype=bool)
 
 
 def _counts(labels: Labels, rows: Mask) -> dict[str, Any]:
@@ -193,10 +237,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     params = load_params(SplitParams, args.params)
     with measured("split"):
         vault = open_vault(params.project, args.key_id)
-        split = run(from_parquet(vault.read(args.source, role="source", schema=SCHEMA)), params)
-        vault.write(args.train, to_parquet(split.train), role="train", schema=SCHEMA)
-        vault.write(args.validation, to_parquet(split.validation), role="validation", schema=SCHEMA)
-        vault.write(args.test, to_parquet(split.test), role="test", schema=SCHEMA)
+        with vault.reader(args.source, role="source", schema=SCHEMA) as file:
+            source = ParquetBatches(file, str(args.source))
+            split = run(source, params)
+            with ExitStack() as stack:
+                sinks = {}
+                for part in PARTS:
+                    target = stack.enter_context(vault.writer(getattr(args, part), role=part, schema=SCHEMA))
+                    sinks[part] = ParquetSink(target, split.schema(part, source.schema))
+                for part, batch in split.batches(source):
+                    sinks[part].write(batch)
+                for sink in sinks.values():
+                    sink.close()
         write_report(args.report, split.report)
 
 

@@ -74,7 +74,12 @@ def test_a_stage_reads_and_writes_what_it_declares(rerun: Any) -> None:
         if (project / p).is_file() and not p.startswith(SCRATCH) and not p.endswith(".pyc")
     }
     assert read - deps - set(outputs(stage)) == set()
-    written = {p for p in notes["write"] if not p.startswith(SCRATCH) and not p.endswith(".tmp")}
+    written = {
+        p
+        for p in notes["write"]
+        # A nameless file, which ends with the process, is opened by its directory.
+        if not p.startswith(SCRATCH) and not p.endswith(".tmp") and not (project / p).is_dir()
+    }
     assert written - set(outputs(stage)) == set()
 
 

@@ -10,6 +10,7 @@ from lockstep.data import columns
 from lockstep.data.batches import TableBatches
 from lockstep.errors import DataError, ExpectationsFailed, LockstepError, ParameterError
 from tasks import debias, encrypt, evaluate, resample, sample, split, validate
+from tests.tasks._split import split_tables
 
 RNG = np.random.default_rng(0)
 SIZE = 2000
@@ -74,7 +75,7 @@ def test_encrypt_refuses_what_was_not_validated() -> None:
 
 
 def test_split_keeps_identical_rows_on_one_side_of_every_split() -> None:
-    train, validation, test, report = split.run(SOURCE, SPLIT)
+    train, validation, test, report = split_tables(SOURCE, SPLIT)
     assert not rows(train) & rows(validation)
     assert not (rows(train) | rows(validation)) & rows(test)
     assert len(train) + len(validation) + len(test) == SIZE
@@ -86,7 +87,7 @@ def test_split_keeps_identical_rows_on_one_side_of_every_split() -> None:
 def test_split_keeps_the_sources_own_test_rows_and_counts_the_overlap() -> None:
     own = np.where(np.arange(SIZE) < 1400, "train", "test")
     params = SPLIT.model_copy(update={"split_column": "part"})
-    train, validation, test, report = split.run(SOURCE.append_column("part", pa.array(own)), params)
+    train, validation, test, report = split_tables(SOURCE.append_column("part", pa.array(own)), params)
     assert len(test) == 600
     assert not rows(train) & rows(validation)
     expected = sum(
@@ -117,11 +118,11 @@ def test_split_keeps_the_sources_own_test_rows_and_counts_the_overlap() -> None:
 )
 def test_split_names_what_is_wrong(update: dict[str, object], words: str) -> None:
     with pytest.raises(LockstepError, match=words):
-        split.run(SOURCE, SPLIT.model_copy(update=update))
+        split_tables(SOURCE, SPLIT.model_copy(update=update))
 
 
 def parts() -> dict[str, pa.Table]:
-    train, validation, test, _ = split.run(SOURCE, SPLIT)
+    train, validation, test, _ = split_tables(SOURCE, SPLIT)
     return {"train": train, "validation": validation, "test": test}
 
 

@@ -26,6 +26,7 @@ from tasks._params import Params, parse_params
 from tests.conftest import ROOT
 from tests.lockstep.bundle.candidate import vault
 from tests.lockstep.serving.client import call, request
+from tests.tasks._split import split_tables
 
 CLASSES = ("barolo", "grignolino", "barbera")
 SORTED = ["barbera", "barolo", "grignolino"]
@@ -70,7 +71,7 @@ def of(model: type[Params]) -> Any:
 
 
 class Run(NamedTuple):
-    split: split.Split
+    split: dict[str, Any]
     parts: dict[str, pa.Table]
     resampled: resample.Resampled
     trained: train.Trained
@@ -82,8 +83,8 @@ class Run(NamedTuple):
 @pytest.fixture(scope="module")
 def run() -> Run:
     """What each stage makes of the table."""
-    apart = split.run(source(), of(split.SplitParams))
-    tables = {"train": apart.train, "validation": apart.validation, "test": apart.test}
+    apart = split_tables(source(), of(split.SplitParams))
+    tables = dict(zip(split.PARTS, apart, strict=False))
     parts = debias.run(tables, {"cellar": ["north", "south"]}, of(debias.DebiasParams)).parts
     resampled = resample.run(parts["train"], of(resample.ResampleParams))
     trained = train.run(resampled.train, parts["validation"], of(train.TrainParams), _fold.NoCheckpoint())
@@ -103,13 +104,13 @@ def run() -> Run:
     deployment = deploy.run(
         trained.encoder, compressed.shipped, candidate, report, [], of(deploy.DeployParams)
     )
-    return Run(apart, parts, resampled, trained, compressed, evaluation, deployment.bundle)
+    return Run(apart[-1], parts, resampled, trained, compressed, evaluation, deployment.bundle)
 
 
 def test_every_class_stands_on_every_side(run: Run) -> None:
     for side in ("train", "validation", "test"):
-        assert set(run.split.report[side]["by_class"]) == set(CLASSES)
-        assert all(run.split.report[side]["by_class"].values())
+        assert set(run.split[side]["by_class"]) == set(CLASSES)
+        assert all(run.split[side]["by_class"].values())
 
 
 def test_every_class_is_brought_to_its_ratio(run: Run) -> None:

@@ -15,6 +15,7 @@ from lockstep.errors import DataError, LockstepError, ParameterError
 from tasks import _fold, debias, split
 from tasks._params import load_params
 from tests.conftest import ROOT
+from tests.tasks._split import split_tables
 
 RNG = np.random.default_rng(3)
 SIZE = 1200
@@ -49,7 +50,7 @@ def of(part: pa.Table, name: str) -> list[Any]:
 
 
 def test_a_split_by_time_never_looks_ahead_and_keeps_a_day_on_one_side() -> None:
-    train, validation, test, report = split.run(SOURCE, params(time_column="when"))
+    train, validation, test, report = split_tables(SOURCE, params(time_column="when"))
     assert max(of(train, "when")) < min(of(validation, "when"))
     assert max(of(validation, "when")) < min(of(test, "when"))
     assert len(train) + len(validation) + len(test) == SIZE
@@ -59,7 +60,7 @@ def test_a_split_by_time_never_looks_ahead_and_keeps_a_day_on_one_side() -> None
 
 
 def test_rows_of_one_id_stand_on_one_side() -> None:
-    parts = split.run(SOURCE, params(id_column="client"))[:3]
+    parts = split_tables(SOURCE, params(id_column="client"))[:3]
     clients = [set(of(part, "client")) for part in parts]
     assert not clients[0] & clients[1] | clients[0] & clients[2] | clients[1] & clients[2]
     assert sum(map(len, parts)) == SIZE
@@ -69,7 +70,7 @@ def test_rows_of_one_id_stand_on_one_side() -> None:
 
 
 def test_an_id_that_comes_again_is_left_out_of_what_is_earlier() -> None:
-    train, validation, test, report = split.run(SOURCE, params(time_column="when", id_column="client"))
+    train, validation, test, report = split_tables(SOURCE, params(time_column="when", id_column="client"))
     assert max(of(train, "when")) < min(of(validation, "when"))
     assert max(of(validation, "when")) < min(of(test, "when"))
     clients = [set(of(part, "client")) for part in (train, validation, test)]
@@ -81,14 +82,14 @@ def test_an_id_that_comes_again_is_left_out_of_what_is_earlier() -> None:
 
 def test_a_row_without_an_id_is_by_itself() -> None:
     few = SOURCE.set_column(6, "client", pa.array([None] * (SIZE - 2) + ["a", "a"]))
-    parts = split.run(few, params(id_column="client"))[:3]
+    parts = split_tables(few, params(id_column="client"))[:3]
     assert all(len(part) > 100 for part in parts)
     assert [len({SIZE - 1, SIZE - 2} & set(part["row"].to_pylist())) for part in parts].count(2) == 1
 
 
 def test_the_sources_own_test_rows_of_a_known_id_are_seen() -> None:
     part = np.where(np.arange(SIZE) < 900, "train", "test")
-    _, _, test, _ = split.run(
+    _, _, test, _ = split_tables(
         SOURCE.append_column("part", pa.array(part)), params(split_column="part", id_column="client")
     )
     known = set(SOURCE["client"].to_pylist()[:900])
@@ -107,25 +108,25 @@ def test_the_sources_own_test_rows_of_a_known_id_are_seen() -> None:
 )
 def test_what_is_wrong_is_named(update: dict[str, Any], words: str) -> None:
     with pytest.raises(LockstepError, match=words):
-        split.run(SOURCE, params(**update))
+        split_tables(SOURCE, params(**update))
 
 
 def test_times_that_split_nothing() -> None:
     once = SOURCE.set_column(5, "when", pa.array([2024] * SIZE))
     with pytest.raises(DataError, match="All rows to split are of one time"):
-        split.run(once, params(time_column="when"))
+        split_tables(once, params(time_column="when"))
     gaps = SOURCE.set_column(5, "when", pa.array([*range(SIZE - 1), None]))
     with pytest.raises(DataError, match="missing in 1 rows"):
-        split.run(gaps, params(time_column="when"))
+        split_tables(gaps, params(time_column="when"))
     words = SOURCE.set_column(5, "when", pa.array([str(day) for day in OLD]))
-    assert [len(part) for part in split.run(words, params(time_column="when"))[:3]] == [
-        len(part) for part in split.run(SOURCE, params(time_column="when"))[:3]
+    assert [len(part) for part in split_tables(words, params(time_column="when"))[:3]] == [
+        len(part) for part in split_tables(SOURCE, params(time_column="when"))[:3]
     ]
     late = SOURCE.set_column(7, "y", pa.array(["no"] * 1000 + ["yes"] * 200)).set_column(
         5, "when", pa.array(range(SIZE))
     )
     with pytest.raises(DataError, match=r"leaves .* not every class"):
-        split.run(late, params(time_column="when"))
+        split_tables(late, params(time_column="when"))
 
 
 @pytest.mark.parametrize("update", [{"time_column": "when"}, {"id_column": "client"}])
@@ -137,7 +138,7 @@ def test_debias_keeps_what_the_split_promised(update: dict[str, Any]) -> None:
     coarse = SOURCE.drop_columns(["row"]).set_column(2, "score", pa.array(score))
     # The column stands in as a sensitive feature, so that it can still be read afterwards.
     marks = pa.array(map(str, SOURCE[key].to_pylist()))
-    parts = split.run(coarse.append_column("mark", marks), params(sensitive=["sex", "mark"], **update))[:3]
+    parts = split_tables(coarse.append_column("mark", marks), params(sensitive=["sex", "mark"], **update))[:3]
     found = debias.run(
         dict(zip(debias.PARTS, parts, strict=True)),
         {},

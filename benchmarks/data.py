@@ -1,0 +1,167 @@
+"""What the first stages cost, by the table's size and beside a script of one's own.
+
+`python -m benchmarks.data sizes TABLE...` measures wall time, processor time and peak memory of each stage, each
+in a process of its own; imports count in the memory and not in the times. Tables come from `benchmarks.make_table`.
+
+`python -m benchmarks.data ratio` compares `validate` with Great Expectations alone on the whole table in one frame, in
+processor time, turn by turn. Both need `make run` before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import yaml
+
+from lockstep.sealing.keyring import set_up_keys
+
+STAGES = ("validate", "encrypt")
+CENSUS = Path("data/raw/census.parquet")
+SUITE = Path("data/expectations.json")
+
+_MEASURED = """
+import importlib, json, resource, sys, time
+stage, argv = sys.argv[1], sys.argv[2:]
+main = importlib.import_module(f"tasks.{stage}").main
+if stage == "validate":
+    import great_expectations, pandas
+    great_expectations.get_context(mode="ephemeral")
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+imports, wall, cpu = peak(), time.perf_counter(), time.process_time()
+main(argv)
+print(json.dumps({"seconds": time.perf_counter() - wall, "cpu": time.process_time() - cpu,
+    "imports": imports, "peak": peak()}))
+"""
+
+
+def sizes(tables: list[Path]) -> None:
+    """Print time and peak memory of each stage for each table."""
+    print(
+        "| stage | rows | seconds | cpu seconds | peak MiB | beyond imports |\n| --- | --- | --- | --- | --- | --- |"
+    )
+    for table in tables:
+        rows = pq.ParquetFile(table).metadata.num_rows
+        with tempfile.TemporaryDirectory() as folder:
+            _prepare(Path(folder), rows)
+            for stage, figures in _stages(Path(folder), table.resolve()):
+                print(
+                    f"| {stage} | {rows:,} | {figures['seconds']:.0f} | {figures['cpu']:.0f} | {figures['peak']:.0f} | "
+                    f"{figures['peak'] - figures['imports']:.0f} |",
+                    flush=True,
+                )
+
+
+def _prepare(folder: Path, rows: int) -> None:
+    """A project whose suite takes that many rows."""
+    shutil.copy2("params.yaml", folder)
+    os.environ["LOCKSTEP_KEYRING"] = str(folder / "keyring.json")
+    project = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))["project"]
+    set_up_keys(project, folder / "lockstep.key-id")
+    suite = json.loads(SUITE.read_text(encoding="utf-8"))
+    for expectation in suite["expectations"]:
+        if expectation["type"] == "expect_table_row_count_to_be_between":
+            expectation["kwargs"] = {"min_value": rows, "max_value": rows}
+    (folder / "expectations.json").write_text(json.dumps(suite), encoding="utf-8")
+
+
+def _stages(folder: Path, table: Path) -> list[tuple[str, dict[str, float]]]:
+    paths = {
+        "validate": ["--source", str(table), "--expectations", "expectations.json", "--report", "validate.json",
+                     "--page", "validation.html"],
+        "encrypt": ["--source", str(table), "--validation", "validate.json", "--key-id", "lockstep.key-id",
+                    "--table", "source.sealed"],
+    }  # fmt: skip
+    return [(stage, _measure(stage, paths[stage], folder)) for stage in STAGES]
+
+
+def _measure(stage: str, argv: list[str], folder: Path) -> dict[str, float]:
+    finished = subprocess.run(
+        [sys.executable, "-c", _MEASURED, stage, *argv],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if finished.returncode:
+        raise SystemExit(finished.stderr)
+    return dict(json.loads(finished.stdout.splitlines()[-1]))
+
+
+def ratio(rounds: int = 5) -> None:
+    """Print how the stage's processor time compares with that of Great Expectations alone."""
+    params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    seconds: dict[str, list[float]] = {"stage": [], "alone": []}
+    contestants: dict[str, Callable[[], None]] = {"stage": lambda: _stage(params), "alone": _alone}
+    for turn in range(rounds + 1):
+        for name, run in contestants.items():
+            started = time.process_time()
+            run()
+            if turn:
+                seconds[name].append(time.process_time() - started)
+    stage, alone = (statistics.median(seconds[name]) for name in ("stage", "alone"))
+    print(f"validate {stage:.2f} s, Great Expectations alone {alone:.2f} s: {stage / alone:.2f}")
+
+
+def _stage(params: dict[str, Any]) -> None:
+    from lockstep.data.batches import open_batches
+    from lockstep.data.expectations import parse_suite
+    from tasks.validate import ValidateParams, run
+
+    suite = parse_suite(SUITE.read_bytes(), str(SUITE))
+    chosen = ValidateParams(
+        target=params["data"]["target"],
+        min_category_rows=params["data"]["min_category_rows"],
+        suite_parameters=params["validate"]["suite_parameters"],
+    )
+    with open_batches(CENSUS, lambda _: "") as (table, _):
+        run(table, suite, chosen)
+
+
+def _alone() -> None:
+    import great_expectations as gx
+    import pandas as pd
+
+    context = gx.get_context(mode="ephemeral")
+    bars: Any = {"globally": False, "metric_calculations": False}
+    context.variables.progress_bars = bars
+    batch = (
+        context.data_sources.add_pandas("census")
+        .add_dataframe_asset("census")
+        .add_batch_definition_whole_dataframe("whole")
+        .get_batch({"dataframe": pd.read_parquet(CENSUS)})
+    )
+    suite = json.loads(SUITE.read_text(encoding="utf-8"))["expectations"]
+    outcome = batch.validate(
+        gx.ExpectationSuite(name="census", expectations=suite), result_format="BOOLEAN_ONLY"
+    )
+    if not outcome.success:
+        raise SystemExit("The table breaks its suite.")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("what", choices=["sizes", "ratio"])
+    parser.add_argument("tables", nargs="*", type=Path)
+    options = parser.parse_args()
+    if options.what == "ratio":
+        ratio()
+    else:
+        sizes(options.tables or [CENSUS])
+
+
+if __name__ == "__main__":
+    main()
