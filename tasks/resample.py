@@ -38,6 +38,7 @@ class ResampleParams(Params):
         "smote_enn",
         "tomek",
         "near_miss",
+        "ctgan",
     ] = key("resample.method")
     ratio: float = key("resample.ratio", gt=0, le=1)
     seed: int = key("resample.seed", ge=0)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lockstep.balance._adasyn import adasyn
+from lockstep.balance._gan import ctgan
 from lockstep.balance._near_miss import near_miss
 from lockstep.balance._random import over, under
 from lockstep.balance._smote import smote
@@ -54,6 +55,7 @@ METHODS: dict[str, Method] = {
     "smote_enn": Method(smote_enn),
     "tomek": Method(tomek, has_ratio=False),
     "near_miss": Method(near_miss),
+    "ctgan": Method(ctgan),
 }
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from lockstep.data.encoding import Features
 from lockstep.models import checkpoints
 from lockstep.models.checkpoints import Arrays, Epoch, State, gains
+from lockstep.models.determinism import make_deterministic as make_deterministic
 from lockstep.models.divergence import NotFinite, explain
 from lockstep.models.network import Network, Precision, build, build_for_training, inference
 from lockstep.models.optimizers import make_optimizer
@@ -110,16 +111,6 @@ class Trained:
     model: Any
     curve: tuple[Epoch, ...]
     best_epoch: int
-
-
-def make_deterministic(seed: int) -> None:
-    """Seed every generator and let TensorFlow use deterministic kernels only; forget earlier models' names."""
-    import keras
-    import tensorflow as tf
-
-    keras.utils.clear_session(free_memory=True)
-    keras.utils.set_random_seed(seed)
-    tf.config.experimental.enable_op_determinism()
 
 
 def one_hot(labels: npt.NDArray[Any], n_classes: int) -> npt.NDArray[np.float32]:
