@@ -153,7 +153,8 @@ def _print(what: str, chosen: Comparison, reports: Reports) -> None:
         title=f"Methods of {what}", title_justify="left", caption=chosen.note, caption_justify="left"
     )
     for column in rows[0]:
-        table.add_column(column, justify="left" if column == "method" else "right")
+        is_name = column == "method"
+        table.add_column(column, justify="left" if is_name else "right", no_wrap=is_name)
     for row in rows:
         table.add_row(*row.values())
     Console().print(table)
