@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from lockstep.data.columns import audit
 from lockstep.errors import ParameterError
-from lockstep.fairness.groups import UNKNOWN, intersections
+from lockstep.fairness.groups import OTHER, intersections
 
 
 def protected(sensitive: Sequence[str], protect: Sequence[str] | None) -> list[str]:
@@ -30,20 +30,26 @@ def protected(sensitive: Sequence[str], protect: Sequence[str] | None) -> list[s
     return list(protect or sensitive)
 
 
+def require_groups(names: Sequence[str]) -> None:
+    """Raise ParameterError where there is no sensitive feature to tell groups by."""
+    if not names:
+        raise ParameterError(
+            "This debias.method compares groups, and data.sensitive names none. Name sensitive features there."
+        )
+
+
 def groups_of(table: pa.Table, names: Sequence[str], min_rows: int) -> npt.NDArray[np.object_]:
     """Group of each row by the features `names` together, shape (n,); not to be reported: it holds raw values.
+
+    Rows that lack one of them form a group with those of all groups of fewer than `min_rows` rows.
 
     Raises
     ------
     ParameterError
         There are no such features.
     """
-    if not names:
-        raise ParameterError(
-            "This debias.method compares groups, and data.sensitive names none. Name sensitive features there."
-        )
-    values: list[Any] = [
-        np.array([UNKNOWN if v is None else str(v) for v in table[audit(name)].to_pylist()], dtype=object)
-        for name in names
-    ]
-    return intersections(values, min_rows)
+    require_groups(names)
+    values: list[Any] = [table[audit(name)].to_pylist() for name in names]
+    groups = intersections(values, min_rows)
+    groups[[None in row for row in zip(*values, strict=True)]] = OTHER
+    return groups

@@ -33,6 +33,7 @@ PARTS = ("train", "validation", "test")
 
 class DebiasParams(Params):
     section = "debias"
+    elsewhere = frozenset({"debias.constraint", "debias.adversary_weight", "debias.grid_size"})
 
     project: str = key("project")
     target: str = key("data.target")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -17,11 +19,15 @@ from lockstep.data.decorrelation import Decorrelation
 from lockstep.data.encoding import ENCODER_SCHEMA, Encoder
 from lockstep.data.labels import flag, labels_of, refuse_made_rows
 from lockstep.data.tables import SCHEMA, from_parquet, raw_columns
+from lockstep.errors import ParameterError
+from lockstep.fairness.methods import Constraint, Method
 from lockstep.files import write_atomic
-from lockstep.models import saving
+from lockstep.models import saving, training
+from lockstep.models.adversary import Adversary
 from lockstep.models.calibration import fit_platt, fold
 from lockstep.models.checkpoints import Checkpoint, Epoch
-from lockstep.models.ensemble import Ensemble, Method, train_ensemble
+from lockstep.models.ensemble import Ensemble, train_ensemble
+from lockstep.models.ensemble import Method as EnsembleMethod
 from lockstep.models.few_rows import fitted
 from lockstep.models.network import Network, Normalization, Precision, inference
 from lockstep.models.scalars import Scalars
@@ -31,7 +37,9 @@ from lockstep.models.unseen import average_unseen
 from lockstep.progress import track
 from lockstep.sealing.vault import open_vault
 from tasks._checkpoint import SealedCheckpoint
+from tasks._groups import groups_of, protected
 from tasks._params import Params, key, load_params
+from tasks._reduction import reduced
 from tasks._stage import arguments, command, measured, write_report
 
 HEAVY = ("tensorflow", "keras")
@@ -46,6 +54,13 @@ class TrainParams(Params):
     project: str = key("project")
     target: str = key("data.target")
     positive: str | None = key("data.positive")
+    sensitive: list[str] = key("data.sensitive")
+    min_category_rows: int = key("data.min_category_rows", ge=1)
+    mitigation: Method = key("debias.method")
+    protect: list[str] | None = key("debias.protect")
+    constraint: Constraint = key("debias.constraint")
+    adversary_weight: float = key("debias.adversary_weight", gt=0)
+    grid_size: int = key("debias.grid_size", ge=2)
     epochs: int = key("train.epochs", ge=1)
     min_steps: int = key("train.min_steps", ge=0)
     batch_size: int = key("train.batch_size", ge=1)
@@ -72,7 +87,7 @@ class TrainParams(Params):
     precision: Precision = key("train.precision")
     patience: int = key("train.patience", ge=1)
     min_gain: float = key("train.min_gain", ge=0)
-    ensemble: Method = key("train.ensemble")
+    ensemble: EnsembleMethod = key("train.ensemble")
     members: int = key("train.members", ge=2)
     distilled: bool = key("train.distilled")
     seed: int = key("train.seed", ge=0)
@@ -123,14 +138,35 @@ def run(
         np.ones(len(validation), dtype=np.float32),
     )
     network, schedule, ensemble = plan_of(encoder, params, len(data.targets))
+    if data.groups is not None:
+        schedule = _against_adversary(schedule, int(data.groups.max()) + 1, params)
+    points = params.grid_size if params.mitigation == "grid" else 1
     planned = sum(plan.epochs for plan in ensemble.schedules(schedule, data.targets))
-    with track("epochs", planned) as advance:
+    with track("epochs", points * planned) as advance:
 
         def after_epoch(epoch: Epoch) -> None:
             on_epoch(epoch)
             advance(f"val_average_precision {epoch.val_average_precision:.4f}", epoch.val_average_precision)
 
-        trained = train_ensemble(network, schedule, ensemble, data, held_out, checkpoint, after_epoch)
+        def train_once(
+            data: Data, checkpoint: Checkpoint, on_epoch: Callable[[Epoch], None]
+        ) -> training.Trained:
+            return train_ensemble(network, schedule, ensemble, data, held_out, checkpoint, on_epoch)
+
+        if params.mitigation == "grid":
+            trained = reduced(
+                data,
+                _two_classes(data),
+                _groups(train_rows, params),
+                params.constraint,
+                params.grid_size,
+                ensemble,
+                checkpoint,
+                after_epoch,
+                train_once,
+            )
+        else:
+            trained = train_once(data, checkpoint, after_epoch)
     average_unseen(trained.model, data.features.codes, encoder.code_starts)
     answers = logits(inference(trained.model), held_out.features)
     slope, intercepts = fit_platt(answers, labels)
@@ -170,7 +206,30 @@ def encode(
         encoder.encode(raw_columns(train_rows, names)),
         one_hot(labels.codes, len(labels.classes)),
         np.asarray(train_rows[WEIGHT].to_numpy(), dtype=np.float32),
+        _group_numbers(train_rows, params) if params.mitigation == "adversarial" else None,
     )
+
+
+def _groups(train_rows: pa.Table, params: TrainParams) -> npt.NDArray[np.object_]:
+    return groups_of(train_rows, protected(params.sensitive, params.protect), params.min_category_rows)
+
+
+def _group_numbers(train_rows: pa.Table, params: TrainParams) -> npt.NDArray[np.int32]:
+    return np.unique(_groups(train_rows, params).astype(str), return_inverse=True)[1].astype(np.int32)
+
+
+def _against_adversary(schedule: Schedule, n_groups: int, params: TrainParams) -> Schedule:
+    adversary = Adversary(n_groups, params.adversary_weight, params.constraint == "equalized_odds")
+    # Every epoch is a gain: validation rows would choose one from before the adversary had its effect.
+    return replace(schedule, adversary=adversary, min_gain=-math.inf)
+
+
+def _two_classes(data: Data) -> npt.NDArray[np.bool_]:
+    if data.targets.shape[1] > 1:
+        raise ParameterError(
+            "debias.method grid chooses between two classes, and the target has more. Choose another method."
+        )
+    return data.targets[:, 0] > 0.5
 
 
 def plan_of(encoder: Encoder, params: TrainParams, n_rows: int) -> tuple[Network, Schedule, Ensemble]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,13 +26,13 @@ def group_names(values: Sequence[Any], public: Sequence[str], min_rows: int) -> 
     )
 
 
-def intersections(names: Sequence[npt.NDArray[np.object_]], min_rows: int) -> npt.NDArray[np.object_]:
+def intersections(names: Sequence[Iterable[Any]], min_rows: int) -> npt.NDArray[np.object_]:
     """Groups of n rows by several sensitive features at once, shape (n,); those of fewer than `min_rows` rows are one.
 
     Parameters
     ----------
     names
-        Of each sensitive feature the group of each row, shape (n,).
+        Of each sensitive feature the group of each of the n rows.
     """
     joined = [" & ".join(map(str, row)) for row in zip(*names, strict=True)]
     counts = Counter(joined)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-Method = Literal["none", "drop", "correlation", "reweighing"]
+Method = Literal["none", "drop", "correlation", "reweighing", "adversarial", "grid"]
+
+Constraint = Literal["demographic_parity", "equalized_odds"]
+"""What is to be equal between groups: how many are chosen, or how many of those of either label."""
 
 
 class Mitigation(NamedTuple):
@@ -29,4 +32,6 @@ METHODS: dict[Method, Mitigation] = {
     "drop": Mitigation("features"),
     "correlation": Mitigation("features", serves_sensitive=True),
     "reweighing": Mitigation("weights"),
+    "adversarial": Mitigation("training"),
+    "grid": Mitigation("training"),
 }

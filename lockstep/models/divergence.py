@@ -61,6 +61,8 @@ def explain(
     else:
         what = f"in step {step + 1:,} of {steps:,} of epoch {epoch}: its loss"
         inputs, targets, weights = next(remaining)
+        if model.adversary:
+            targets, _ = targets
         if bad := _count_not_finite([*inputs.values(), targets, weights]):
             return ModelError(
                 f"Training diverged {what} is not finite. Of the step's {len(targets):,} rows {bad:,} hold a feature "

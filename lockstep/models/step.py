@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from lockstep.models import adversary
 from lockstep.models.losses import cross_entropy, focal
 
 
@@ -25,6 +26,7 @@ def _model_class() -> Any:
         label_smoothing = 0.0
         focal_gamma = 0.0
         own_step: Any = None
+        adversary: Any = None
 
         def train_step(self, batch: Any) -> dict[str, Any]:
             return {"loss": train_step(self, batch)}
@@ -63,15 +65,21 @@ def loss_of(model: Any, inputs: Any, targets: Any, weights: Any, logits: Any) ->
 
 
 def train_step(model: Any, batch: Any) -> Any:
-    """Update `model` by one batch of inputs, targets and weights; return its mean loss over members and all rows."""
+    """Update `model` by one batch of inputs, targets and weights; return its mean loss over members and all rows.
+
+    With an adversary (`lockstep.models.adversary.attach`) the targets are a pair: these, and each row's group.
+    """
     import tensorflow as tf
 
-    inputs, targets, weights = batch
-    with tf.GradientTape() as tape:
-        logits = model(inputs, training=True)
-        loss = loss_of(model, inputs, targets, weights, logits)
-        scaled = model.optimizer.scale_loss(loss)
-    gradients = tape.gradient(scaled, model.trainable_weights)
+    if model.adversary:
+        gradients, loss, logits = adversary.gradients(model, loss_of, batch)
+    else:
+        inputs, targets, weights = batch
+        with tf.GradientTape() as tape:
+            logits = model(inputs, training=True)
+            loss = loss_of(model, inputs, targets, weights, logits)
+            scaled = model.optimizer.scale_loss(loss)
+        gradients = tape.gradient(scaled, model.trainable_weights)
     replicas = tf.distribute.get_replica_context()
     if replicas.num_replicas_in_sync > 1:
         # Keras clips before it sums over the replicas. Where each has its share of the sum, all clip alike, and all

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from lockstep.data.encoding import Features
 from lockstep.models import checkpoints
+from lockstep.models.adversary import Adversary, attach
 from lockstep.models.checkpoints import Arrays, Epoch, State, gains
 from lockstep.models.determinism import make_deterministic as make_deterministic
 from lockstep.models.divergence import NotFinite, explain
@@ -51,6 +52,8 @@ class Schedule:
         Prechelt 1998, "Early stopping - but when?". A table that is passed over more often has more patience.
     seed
         Of initial weights, dropout and the order of rows.
+    adversary
+        What the network is trained against, by the groups of `Data`.
     """
 
     epochs: int
@@ -69,6 +72,7 @@ class Schedule:
     precision: Precision = "float32"
     patience: int = 4
     min_gain: float = 0.0
+    adversary: Adversary | None = None
 
     def resolved(self, n_rows: int) -> Schedule:
         """The same for a table of `n_rows` rows, in numbers that hold for it."""
@@ -91,16 +95,20 @@ class Data:
         Probability of the positive class, or of each of k > 2 classes: 0 or 1 where the label is known.
     weights : ndarray of float32, shape (n,)
         Weight of each row in the loss.
+    groups : ndarray of int32, shape (n,)
+        Number of each row's group, for an adversary.
     """
 
     features: Features
     targets: npt.NDArray[np.float32]
     weights: npt.NDArray[np.float32]
+    groups: npt.NDArray[np.int32] | None = None
 
     def take(self, rows: npt.NDArray[np.int_]) -> Data:
         """Those `rows`, by number."""
         features = Features(self.features.numeric[rows], self.features.codes[rows])
-        return Data(features, self.targets[rows], self.weights[rows])
+        groups = None if self.groups is None else self.groups[rows]
+        return Data(features, self.targets[rows], self.weights[rows], groups)
 
 
 @dataclass(frozen=True)
@@ -181,6 +189,8 @@ def train(
         model.compile(optimizer=optimizer)
         if initial is not None:
             checkpoints.assign(model.weights, initial)
+        if schedule.adversary:
+            attach(model, schedule.adversary)
         if start is None:
             state = checkpoints.initial(model)
         else:
@@ -273,7 +283,8 @@ def as_tensors(data: Data) -> Any:
     """Inputs, targets and weights as TensorFlow holds them."""
     import tensorflow as tf
 
-    return tf.nest.map_structure(tf.constant, (network_inputs(data.features), data.targets, data.weights))
+    targets = data.targets if data.groups is None else (data.targets, data.groups)
+    return tf.nest.map_structure(tf.constant, (network_inputs(data.features), targets, data.weights))
 
 
 def batches_of(tensors: Any, schedule: Schedule, epoch: int) -> Any:

@@ -14,10 +14,12 @@ from lockstep.data import columns
 from lockstep.data.encoding import Encoder, Features
 from lockstep.data.tables import raw_columns
 from lockstep.errors import DataError, ParameterError
-from lockstep.fairness import reweighing
+from lockstep.fairness import grid, reweighing
+from lockstep.fairness.groups import differences
 from lockstep.fairness.methods import METHODS, Method
 from lockstep.fairness.predictability import predictability
 from tasks import debias, resample, train
+from tasks._fold import NoCheckpoint, answers_of
 from tasks._params import load_params
 from tests.conftest import ROOT
 
@@ -167,6 +169,86 @@ def test_weights_of_fairness_and_of_balance_multiply() -> None:
     alone = resample.run(rows.drop_columns([columns.WEIGHT]), balance).train[columns.WEIGHT].to_numpy()
     both = resample.run(rows, balance).train[columns.WEIGHT].to_numpy()
     assert np.allclose(both, alone * rows[columns.WEIGHT].to_numpy())
+
+
+def gap(decisions: Any, constraint: str = "demographic_parity") -> float:
+    """Difference between the sexes in what was decided about the validation rows."""
+    sex = PARTS["validation"]["sex"].to_pylist()
+    known = np.array([value is not None for value in sex])
+    groups = np.array(sex, dtype=object)[known]
+    return differences(positives("validation")[known], decisions[known], groups)[f"{constraint}_difference"]
+
+
+def positives(part: str) -> Any:
+    return np.array(PARTS[part]["y"].to_pylist()) == "yes"
+
+
+@cache
+def probability(method: Method, constraint: str = "demographic_parity") -> Any:
+    """What a network trained by `method` against unfairness to the sexes says of the validation rows."""
+    training = TRAIN.model_copy(
+        update={"mitigation": method, "constraint": constraint, "protect": ["sex"], "epochs": 8}
+        | {"sensitive": ["sex", "race"], "learning_rate": 0.01, "batch_size": 128, "grid_size": 2}
+    )
+    tables = made("drop").debiased.parts
+    resampled = resample.run(tables["train"], RESAMPLE).train
+    trained = train.run(resampled, tables["validation"], training, NoCheckpoint())
+    return 1 / (1 + np.exp(-answers_of(trained, tables["validation"])[:, 0]))
+
+
+def most_likely(probabilities: Any) -> Any:
+    """As many decisions for each model, so that gaps compare."""
+    return probabilities >= np.quantile(probabilities, 0.7)
+
+
+def test_an_adversary_closes_the_gap_that_it_is_for() -> None:
+    before = most_likely(probability("drop"))
+    assert gap(before) > 0.06
+    assert gap(most_likely(probability("adversarial"))) < gap(before) / 2
+
+
+@pytest.mark.slow
+def test_an_adversary_that_sees_labels_closes_the_odds() -> None:
+    odds = most_likely(probability("adversarial", "equalized_odds"))
+    assert gap(odds, "equalized_odds") < gap(most_likely(probability("adversarial")), "equalized_odds")
+
+
+def logistic(part: str) -> Any:
+    return np.column_stack([np.nan_to_num(raw_columns(PARTS[part], [n])[n]) for n in ("height", "skill")])
+
+
+@pytest.mark.parametrize("constraint", ["demographic_parity", "equalized_odds"])
+def test_a_grid_ends_in_the_model_of_the_best_point(constraint: Any) -> None:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    features, models = logistic("train"), []
+
+    def fit(number: int, labels: Any, weights: Any) -> Any:
+        assert number == len(models)
+        model = make_pipeline(StandardScaler(), LogisticRegression())
+        models.append(model.fit(features, labels, logisticregression__sample_weight=weights))
+        return model.predict(features) == 1
+
+    groups = np.array(
+        ["(other)" if v is None else v for v in PARTS["train"]["sex"].to_pylist()], dtype=object
+    )
+    best = grid.search(positives("train"), groups, constraint, 9, fit)
+    plain = make_pipeline(StandardScaler(), LogisticRegression()).fit(features, positives("train"))
+    assert len(models) > 3
+    closed = gap(models[best].predict(logistic("validation")) == 1, constraint)
+    before = gap(plain.predict(logistic("validation")), constraint)
+    # The odds of the plain model are near each other already.
+    assert closed < before if constraint == "demographic_parity" else closed <= before + 0.02
+    with pytest.raises(ParameterError, match="3 groups make a grid of"):
+        grid.search(positives("train"), np.array(list("abc") * 1000, dtype=object), constraint, 3, fit)
+
+
+@pytest.mark.slow
+def test_a_grid_trains_networks_that_can_be_shipped() -> None:
+    answers = probability("grid")
+    assert np.mean((answers > 0.5) == positives("validation")) > 0.7
 
 
 def test_predictability_tells_a_proxy_from_noise() -> None:
