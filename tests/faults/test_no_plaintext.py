@@ -215,7 +215,7 @@ def test_a_failed_expectation_leaves_no_canary(workspace: Workspace, door: str) 
 def test_an_exception_that_quotes_a_row_leaves_no_canary(workspace: Workspace, door: str) -> None:
     path = workspace.project / "tasks" / "split.py"
     before = path.read_text()
-    line = "    labels = labels_of(source, params.target, params.positive)\n"
+    line = "    labels = labels_of(source.read([params.target]), params.target, params.positive)\n"
     assert line in before
     path.write_text(
         before.replace(line, "    raise ValueError(f'bad row: {source.slice(7, 1).to_pylist()}')\n")
