@@ -167,6 +167,7 @@ def test_a_failed_gate_stops_deploy_with_one_message(doors: tuple[Path, Path]) -
     assert {p: p.read_bytes() for p in (repro / "registry").rglob("*") if p.is_file()} == pointers
 
 
+@pytest.mark.slow
 def test_another_table_comes_in_by_init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """scikit-learn's breast cancer table: all numeric, 569 rows, no split of its own."""
     monkeypatch.setenv("LOCKSTEP_KEYRING", str(tmp_path / "keyring.json"))

@@ -42,7 +42,7 @@ ARTIFACTS = {
     "bias": ("Cramér's V", "country_of_birth"),
     "groups": ("demographic parity difference", "Female"),
     "metrics": ("Verdict: ", "average_precision", "equalized_odds_difference:sex"),
-    "experiment": ("Experiment shorter.", "roc_auc"),
+    "experiment": ("Experiment shorter.", "average_precision"),
     "roc": ("ROC curve on the test rows.",),
     "pr": ("Precision-recall curve on the test rows.",),
 }

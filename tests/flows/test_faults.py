@@ -163,6 +163,7 @@ def test_cancelling_in_the_ui_stops_a_run_from_the_command_line(repository: Any,
     assert httpx.get(f"{server}/flow_runs/{latest['id']}").json()["state"]["name"] == "Cancelled"
 
 
+@pytest.mark.faults
 def test_a_worker_that_sends_a_signal_too_does_not_interrupt_the_stopping(
     repository: Any, server: str
 ) -> None:

@@ -55,7 +55,7 @@ def test_what_is_wrong_with_a_space_is_named(tmp_path: Path, space: dict[str, An
         ({"data.target": {"choices": ["a", "b"]}}, r"data\.target, which changes the validation rows"),
         ({"train.dropout": {"low": 0.1, "high": 1.0}}, r"train\.dropout: Input should be less than 1\. Received: 1"),
         ({"train.epochs": {"low": 0.5, "high": 9.5}}, r"train\.epochs: Input should be a valid integer"),
-        ({"resample.method": {"choices": ["over", "smote"]}}, r"resample\.method: .*Received: 'smote'"),
+        ({"resample.method": {"choices": ["over", "smoted"]}}, r"resample\.method: .*Received: 'smoted'"),
     ],
 )  # fmt: skip
 def test_a_space_that_a_stage_could_not_use(tmp_path: Path, space: dict[str, Any], words: str) -> None:

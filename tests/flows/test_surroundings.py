@@ -85,6 +85,7 @@ class Proxy:
             end.close()
 
 
+@pytest.mark.faults
 def test_the_server_goes_away(root: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     proxy = Proxy(server)
     monkeypatch.setenv("PREFECT_API_URL", proxy.address)

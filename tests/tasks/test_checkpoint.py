@@ -101,7 +101,7 @@ Make = Callable[..., SealedCheckpoint]
 def inputs_of(project: Path) -> list[Path]:
     stage = arguments(stages(project)["train"])
     paths = dict(zip(stage[::2], map(Path, stage[1::2]), strict=True))
-    return [paths["--train"], paths["--validation"]]
+    return [paths["--train"], paths["--validation"], paths["--transform"]]
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ def test_the_same_stage_alone_finds_it(make: Make, state: State, monkeypatch: py
 def test_it_belongs_to_what_was_read_and_not_to_what_lies_there_by_then(
     trained: Path, make: Make, vault: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, validation = inputs_of(trained)
+    path, *beside = inputs_of(trained)
     before = path.read_bytes()
     kind = {"role": "resampled-train", "schema": SCHEMA}
     other = to_parquet(from_parquet(vault.read(path, **kind)).slice(1))
@@ -199,7 +199,8 @@ def test_it_belongs_to_what_was_read_and_not_to_what_lies_there_by_then(
                 train.main(arguments(stages(trained)["train"]))
     finally:
         path.write_bytes(before)
-    assert make(inputs=[other, vault.read(validation, role=None, schema=None)]).load() is None
+    rest = [vault.read(each, role=None, schema=None) for each in beside]
+    assert make(inputs=[other, *rest]).load() is None
     assert make().load() is not None
     make().discard()
 

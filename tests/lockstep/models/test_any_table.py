@@ -133,13 +133,8 @@ def learned(name: str) -> tuple[Encoder, Any, Any, Raw, npt.NDArray[np.int_]]:
     return learn(*TABLES[name](np.random.default_rng(3)), 2)
 
 
-QUICK = "three_hundred_rows"
-"""The one of `make test`."""
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name == QUICK else pytest.mark.slow) for name in TABLES]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TABLES)
 def test_it_learns(name: str) -> None:
     encoder, trained, data, rows, truth = learned(name)
     answers = probabilities(logits(inference(trained.model), encoder.encode(rows)))[:, 0]
@@ -166,8 +161,9 @@ def test_it_learns_several_classes_of_which_one_is_rare() -> None:
     np.testing.assert_allclose(answers.mean(axis=0), np.bincount(truth) / len(truth), atol=0.05)
 
 
+@pytest.mark.slow
 def test_a_code_that_no_training_row_had_is_an_average_one() -> None:
-    encoder, trained, data, _, _ = learned(QUICK)
+    encoder, trained, data, _, _ = learned("three_hundred_rows")
     layer = trained.model.get_layer("member_0_embedding")
     (embeddings,) = layer.get_weights()
     start = encoder.code_starts[-1]
