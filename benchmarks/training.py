@@ -90,7 +90,8 @@ def main() -> None:
     def plain() -> Any:
         """The same layers, trained as Keras does it."""
         training.make_deterministic(schedule.seed)
-        bare = build(network)
+        layers = build_for_training(network, "float32", synchronized=False)
+        bare = keras.Model(layers.inputs, keras.ops.mean(layers.output, axis=1))
         optimizer = keras.optimizers.AdamW(
             1e-4, weight_decay=schedule.weight_decay, global_clipnorm=schedule.clip_norm
         )
@@ -143,7 +144,7 @@ def main() -> None:
         for name, (seconds, _) in best_of(options.rounds, beside).items():
             print(f"  {name:22} {seconds:6.2f} s wall an epoch, {seconds / wall:.1%} of its steps")
 
-    content = saving.to_bytes(network, bare)
+    content = saving.to_bytes(network, build(network))
     with tempfile.TemporaryDirectory() as folder:
         filed = Path(folder, "bare.keras")
         bare.save(filed)
