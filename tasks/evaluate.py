@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pydantic import Field
 
 from lockstep.bundle.digest import content_digest
 from lockstep.bundle.scorer import MODEL_SCHEMA, Scorer
@@ -18,14 +16,13 @@ from lockstep.data import columns
 from lockstep.data.encoding import ENCODER_SCHEMA, Encoder
 from lockstep.data.expectations import parse_suite, public_categories
 from lockstep.data.labels import Labels, flag, labels_of, refuse_made_rows
-from lockstep.data.tables import SCHEMA, from_parquet, raw_columns, read_bytes, require, to_parquet
+from lockstep.data.tables import SCHEMA, from_parquet, read_bytes, require, to_parquet
 from lockstep.errors import ParameterError
 from lockstep.evaluation.bootstrap import Interval, intervals
 from lockstep.evaluation.calibration import believed, reliability
 from lockstep.evaluation.gates import Direction, judge, verdict
 from lockstep.evaluation.metrics import curves, decided, metrics, metrics_by_class
-from lockstep.evaluation.thresholds import ParityLimit, Purpose, choose_threshold
-from lockstep.fairness.groups import group_names, intersections
+from lockstep.fairness.groups import intersections
 from lockstep.fairness.judging import (
     DIFFERENCES,
     Correction,
@@ -37,8 +34,9 @@ from lockstep.fairness.judging import (
 )
 from lockstep.sealing.vault import Vault, open_vault
 from tasks._cost import cost
+from tasks._decision import ThresholdParams, decision_threshold, named_groups, score
 from tasks._explanations import GATE, Explained, ExplanationParams, explain
-from tasks._params import Section, key, load_params
+from tasks._params import key, load_params
 from tasks._stage import arguments, command, measured, write_report
 
 _CURVE_POINTS = 400
@@ -51,33 +49,14 @@ _RANKING_GATES: tuple[tuple[str, Direction], ...] = (
 
 Mask = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.int64]
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class Gates(Section):
-    """Thresholds; each must stand in params.yaml."""
-
-    roc_auc: Share
-    average_precision: Share
-    brier: Share
-    demographic_parity_difference: dict[str, Share]
-    equalized_odds_difference: dict[str, Share]
-    explanation_agreement: Annotated[float, Field(ge=-1, le=1)]
-
-
-class EvaluateParams(ExplanationParams):
+class EvaluateParams(ThresholdParams, ExplanationParams):
     section = "evaluate"
 
     project: str = key("project")
-    sensitive: list[str] = key("data.sensitive")
-    min_category_rows: int = key("data.min_category_rows", ge=1)
-    threshold_for: Purpose = key("evaluate.threshold_for")
-    false_negative_cost: float = key("evaluate.false_negative_cost", gt=0)
-    parity_reserve: float | None = key("evaluate.parity_reserve", ge=0, lt=1)
-    min_group_rows: int = key("evaluate.min_group_rows", ge=1)
     min_group_positives: int = key("evaluate.min_group_positives", ge=1)
     group_correction: Correction = key("evaluate.group_correction")
-    gates: Gates = key("evaluate.gates")
 
 
 _NOT_EXPLAINED = Explained()
@@ -140,8 +119,8 @@ def run(
     require(test, [columns.audit(s) for s in params.sensitive], "data.sensitive")
     _require_thresholds(params)
     labels = labels_of(test, params.target, params.positive, scorer.encoder.classes)
-    codes, probability = labels.codes, _score(scorer, test)
-    threshold, chosen = _threshold(scorer, validation, public, params)
+    codes, probability = labels.codes, score(scorer, test)
+    threshold, chosen = decision_threshold(scorer, validation, public, params)
     decisions = decided(probability, threshold)
     figures = metrics(codes, probability, threshold)
     found = intervals(codes, probability, threshold, params.bootstrap_samples, params.seed)
@@ -197,12 +176,7 @@ def _groups(
     test: pa.Table, public: Mapping[str, Sequence[str]], params: EvaluateParams
 ) -> dict[str, npt.NDArray[np.object_]]:
     """Group of each row, by the sensitive feature and by all of them together."""
-    found = {
-        name: group_names(
-            test[columns.audit(name)].to_pylist(), public.get(name, ()), params.min_category_rows
-        )
-        for name in params.sensitive
-    }
+    found = named_groups(test, params.sensitive, public, params.min_category_rows)
     if len(found) > 1:
         found[_together(params)] = intersections(list(found.values()), params.min_category_rows)
     return found
@@ -210,46 +184,6 @@ def _groups(
 
 def _together(params: EvaluateParams) -> str:
     return " & ".join(params.sensitive)
-
-
-def _threshold(
-    scorer: Scorer, validation: pa.Table, public: Mapping[str, Sequence[str]], params: EvaluateParams
-) -> tuple[float | None, dict[str, Any] | None]:
-    """The decision threshold of two classes, and how it came about; of more a row gets the likeliest."""
-    if params.positive is None:
-        return None, None
-    codes = labels_of(validation, params.target, params.positive).codes
-    labels, probability = codes == 1, _score(scorer, validation)
-    purpose = params.threshold_for, params.false_negative_cost
-    best = choose_threshold(labels, probability, *purpose)
-    limits = {} if params.parity_reserve is None else _parity_limits(validation, public, params)
-    threshold = choose_threshold(labels, probability, *purpose, list(limits.values()))
-    return threshold, {
-        "chosen_for": params.threshold_for,
-        "parity_limits": {name: limit.largest_difference for name, limit in limits.items()},
-        "validation": {
-            "without_limits": metrics(codes, probability, best),
-            "chosen": metrics(codes, probability, threshold),
-        },
-    }
-
-
-def _parity_limits(
-    validation: pa.Table, public: Mapping[str, Sequence[str]], params: EvaluateParams
-) -> dict[str, ParityLimit]:
-    """By sensitive feature: its groups that are large enough, and their gate less the reserve."""
-    require(validation, [columns.audit(s) for s in params.sensitive], "data.sensitive")
-    limits = {}
-    for sensitive in params.sensitive:
-        values = validation[columns.audit(sensitive)].to_pylist()
-        groups = group_names(values, public.get(sensitive, ()), params.min_category_rows)
-        rows = Counter(groups)
-        large = [name if rows[name] >= params.min_group_rows else None for name in groups]
-        gate = params.gates.demographic_parity_difference[sensitive]
-        limits[sensitive] = ParityLimit(
-            np.array(large, dtype=object), gate * (1.0 - (params.parity_reserve or 0.0))
-        )
-    return limits
 
 
 def _require_thresholds(params: EvaluateParams) -> None:
@@ -268,10 +202,6 @@ def _require_thresholds(params: EvaluateParams) -> None:
             raise ParameterError(
                 f"evaluate.gates.{name} has no threshold for the sensitive features {absent}. Add them to params.yaml."
             )
-
-
-def _score(scorer: Scorer, table: pa.Table) -> npt.NDArray[np.float64]:
-    return scorer.probability(raw_columns(table, [column.name for column in scorer.encoder.inputs]))
 
 
 def _of_each_class(
@@ -307,16 +237,16 @@ def _unseen(codes: Codes, probability: npt.NDArray[np.float64], threshold: float
     return {"n_test": len(codes), "metrics": metrics(codes, probability, threshold) if told_apart else None}
 
 
-def _arguments(argv: Sequence[str] | None) -> Namespace:
+def arguments_of(argv: Sequence[str] | None) -> Namespace:
+    """The stage's arguments, as dvc.yaml has them."""
     return arguments(
         "evaluate", argv, "encoder", "model", "reference", "train", "validation", "test", "expectations", "key-id",
         "metrics", "report", "predictions", "roc", "pr",
     )  # fmt: skip
 
 
-def read_inputs(argv: Sequence[str] | None) -> Inputs:
-    """Open what the stage reads, by its arguments in dvc.yaml."""
-    args = _arguments(argv)
+def read_inputs(args: Namespace) -> Inputs:
+    """Open what the stage reads."""
     params = load_params(EvaluateParams, args.params)
     vault = open_vault(params.project, args.key_id)
     encoder = vault.read(args.encoder, role="encoder", schema=ENCODER_SCHEMA)
@@ -341,9 +271,9 @@ def read_inputs(argv: Sequence[str] | None) -> Inputs:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    args = _arguments(argv)
+    args = arguments_of(argv)
     with measured("evaluate") as figures:
-        read = read_inputs(argv)
+        read = read_inputs(args)
         tables = read.train, read.validation, read.test
         threshold = getattr(read.params.gates, GATE)
         explained = explain(read.scorer, read.reference, *tables, read.params, threshold)

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from lockstep.data.batches import Batches, open_batches
-from lockstep.data.checking import Result, check
+from lockstep.data.checking import check
 from lockstep.data.columns import refuse_reserved
 from lockstep.data.distributions import distributions
 from lockstep.data.expectations import Expectation, parse_suite
+from lockstep.data.results import Result
 from lockstep.data.tables import read_bytes
 from lockstep.data.validation_page import page
 from lockstep.errors import DataError, ExpectationsFailed

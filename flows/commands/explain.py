@@ -22,10 +22,10 @@ def explain(
 
     from lockstep.evaluation.explanations import shap_values
     from tasks._explanations import background_rows, pool_of
-    from tasks.evaluate import read_inputs
+    from tasks.evaluate import arguments_of, read_inputs
 
     project_root()
-    inputs = read_inputs(stage_arguments("evaluate"))
+    inputs = read_inputs(arguments_of(stage_arguments("evaluate")))
     if row >= len(inputs.test):
         raise UsageError(f"There is no test row {row}: they are numbered from 0 to {len(inputs.test) - 1}.")
     seed = inputs.params.seed

@@ -111,6 +111,7 @@ def learning_rate() -> None:
 def _training() -> _Training:
     """What `train` would train, and on which rows."""
     from flows._dvc import Pipeline
+    from lockstep.data import decorrelation
     from lockstep.data.tables import SCHEMA, from_parquet
     from lockstep.sealing.vault import open_vault
     from tasks import train
@@ -121,17 +122,23 @@ def _training() -> _Training:
     params = load_params(train.TrainParams, "params.yaml")
     pipeline = Pipeline(root, [_STAGE])
     try:
-        rows, key_id = (pipeline.argument(_STAGE, option) for option in ("--train", "--key-id"))
+        rows, transform, key_id = (
+            pipeline.argument(_STAGE, option) for option in ("--train", "--transform", "--key-id")
+        )
         upstream = [name for name, _, _ in pipeline.outdated() if name != _STAGE]
         before = [stage.name for stage in pipeline.plan if stage.name != _STAGE]
     finally:
         pipeline.close()
-    if rows is None or key_id is None:
-        raise UsageError(f"The stage {_STAGE} of dvc.yaml is not Lockstep's own: it names no --train rows.")
+    if rows is None or transform is None or key_id is None:
+        raise UsageError(
+            f"The stage {_STAGE} of dvc.yaml is not Lockstep's own: it lacks --train, --transform or --key-id."
+        )
     if upstream or not Path(rows).exists():
         raise UsageError(f"{rows} is not up to date. Run `lockstep run {' '.join(before[-1:])}` first.")
-    table = from_parquet(open_vault(params.project, key_id).read(rows, role="resampled-train", schema=SCHEMA))
-    encoder, data = train.encode(table, params)
+    vault = open_vault(params.project, key_id)
+    table = from_parquet(vault.read(rows, role="resampled-train", schema=SCHEMA))
+    removed = vault.read(transform, role="transform", schema=decorrelation.SCHEMA)
+    encoder, data = train.encode(table, params, decorrelation.from_json(removed))
     network, schedule, ensemble = train.plan_of(encoder, params, len(data.targets))
     if ensemble.method == "joint":
         network = replace(network, members=ensemble.members)

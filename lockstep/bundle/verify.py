@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 import lockstep
 from lockstep.bundle.contents import read_bundle
-from lockstep.data.encoding import Column, Encoder
+from lockstep.data.encoded_columns import Column
+from lockstep.data.encoding import Encoder
 from lockstep.errors import LockstepError, NotPromoted
 from lockstep.processes import die_with_parent
 

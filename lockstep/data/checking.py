@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -18,14 +17,12 @@ import pyarrow.compute as pc
 
 from lockstep.data.batches import Batches
 from lockstep.data.expectations import (
-    CRITICAL,
-    DRIFT,
     Expectation,
     Parameter,
     columns_of,
     resolved,
-    severity,
 )
+from lockstep.data.results import Figures, Result, described
 from lockstep.errors import DataError
 
 if TYPE_CHECKING:
@@ -34,23 +31,6 @@ if TYPE_CHECKING:
 CELLS = 1 << 22
 """Cells of a frame, about: 32 MiB of numbers, some hundred of text."""
 
-# An observed minimum or a most common value is somebody's; these are statistics of all rows, or of the schema.
-_STATISTICS = frozenset(
-    {
-        "expect_table_row_count_to_be_between",
-        "expect_table_row_count_to_equal",
-        "expect_table_column_count_to_be_between",
-        "expect_table_column_count_to_equal",
-        "expect_column_mean_to_be_between",
-        "expect_column_stdev_to_be_between",
-        "expect_column_proportion_of_unique_values_to_be_between",
-        "expect_column_proportion_of_non_null_values_to_be_between",
-        "expect_column_unique_value_count_to_be_between",
-        "expect_column_values_to_be_of_type",
-        "expect_column_values_to_be_in_type_list",
-        DRIFT,
-    }
-)
 # What the column names and types decide, of which any rows tell.
 _OF_SCHEMA = frozenset(
     {
@@ -79,61 +59,6 @@ _ACROSS_ROWS = frozenset(
 _HEAD_ROWS = 1000
 
 
-@dataclass(frozen=True)
-class Result:
-    """Outcome of one expectation.
-
-    Attributes
-    ----------
-    column
-        Column's name, or several with commas; None for an expectation of the whole table.
-    expectation
-        Its type in Great Expectations' vocabulary.
-    expected
-        Its arguments but the columns.
-    severity
-        critical, warning or info.
-    passed
-        Whether it held.
-    observed
-        Observed statistic, data type or defect, in words; never a person's value.
-    rows
-        Rows that broke it; None for an expectation of no single row.
-    share
-        The same as a share of the rows that it looked at, in [0, 1].
-    """
-
-    column: str | None
-    expectation: str
-    expected: dict[str, Any]
-    severity: str
-    passed: bool
-    observed: str
-    rows: int | None
-    share: float | None
-
-    @property
-    def failed(self) -> bool:
-        """Whether it broke and is critical."""
-        return not self.passed and self.severity == CRITICAL
-
-    @property
-    def warned(self) -> bool:
-        """Whether it broke and is not critical."""
-        return not self.passed and self.severity != CRITICAL
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class _Figures:
-    """What Great Expectations found; None: it could not evaluate it."""
-
-    success: bool
-    figures: dict[str, Any] | None
-
-
 def check(
     table: Batches, suite: Sequence[Expectation], parameters: Mapping[str, Parameter] | None = None
 ) -> list[Result]:
@@ -158,14 +83,14 @@ def check(
     """
     suite = resolved(suite, parameters or {}, table.schema)
     parsed = [_parse(expectation, i) for i, expectation in enumerate(suite)]
-    found: dict[int, _Figures] = {}
+    found: dict[int, Figures] = {}
     context = _context()
     for columns, members in _plan(table, suite):
         for frame, positions in _frames(table, columns, members, suite, parsed):
             for position, figures in _validate(context, frame, [parsed[i] for i in positions]):
                 mostly = float(suite[position]["kwargs"].get("mostly", 1.0))
                 found[position] = _merged(found.get(position), figures, mostly)
-    return [_result(expectation, found.get(i), table.schema.names) for i, expectation in enumerate(suite)]
+    return [described(expectation, found.get(i), table.schema.names) for i, expectation in enumerate(suite)]
 
 
 def _plan(table: Batches, suite: Sequence[Expectation]) -> list[tuple[list[str] | None, list[int]]]:
@@ -256,7 +181,7 @@ def _context() -> Any:
     return context
 
 
-def _validate(context: Any, frame: pd.DataFrame, expectations: Sequence[Any]) -> list[tuple[int, _Figures]]:
+def _validate(context: Any, frame: pd.DataFrame, expectations: Sequence[Any]) -> list[tuple[int, Figures]]:
     import great_expectations as gx
 
     batch = (
@@ -274,7 +199,7 @@ def _validate(context: Any, frame: pd.DataFrame, expectations: Sequence[Any]) ->
     return [
         (
             result.expectation_config.meta["position"],
-            _Figures(
+            Figures(
                 bool(result.success),
                 result.result if result.exception_info.get("raised_exception") is False else None,
             ),
@@ -283,7 +208,7 @@ def _validate(context: Any, frame: pd.DataFrame, expectations: Sequence[Any]) ->
     ]
 
 
-def _merged(before: _Figures | None, now: _Figures, mostly: float) -> _Figures:
+def _merged(before: Figures | None, now: Figures, mostly: float) -> Figures:
     """Figures of two parts of the rows as those of both."""
     if before is None or before.figures is None or now.figures is None:
         return now if before is None or before.figures is not None else before
@@ -292,7 +217,7 @@ def _merged(before: _Figures | None, now: _Figures, mostly: float) -> _Figures:
         counts.update({k: int(v) for k, v in part.items() if k.endswith("_count")})
     judged = counts["element_count"] - counts["missing_count"]
     held = judged - counts["unexpected_count"]
-    return _Figures(judged == 0 or held / judged >= mostly, dict(counts))
+    return Figures(judged == 0 or held / judged >= mostly, dict(counts))
 
 
 def _parse(expectation: Expectation, position: int) -> Any:
@@ -310,47 +235,3 @@ def _parse(expectation: Expectation, position: int) -> Any:
     except (GreatExpectationsError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[-1].strip()
         raise DataError(f"Great Expectations refuses {kind} with {sorted(arguments)}: {reason}.") from None
-
-
-def _result(expectation: Expectation, found: _Figures | None, names: Sequence[str]) -> Result:
-    kind, kwargs = expectation["type"], expectation["kwargs"]
-    columns = columns_of({"kwargs": {k: v for k, v in kwargs.items() if k != "row_condition"}})
-    absent = [name for name in columns_of(expectation) if name not in names]
-    figures = found.figures if found else None
-    rows = figures.get("unexpected_count") if figures and "element_count" in figures else None
-    total = figures.get("element_count") if figures else None
-    if absent:
-        observed = "no such column" if absent == columns else f"no column {', '.join(absent)}"
-    elif found is None or figures is None:
-        observed = "could not be evaluated: the column is of another type than the expectation needs"
-    elif rows is not None and total is not None:
-        observed = f"{rows:,} of {total:,} rows break it" if rows else "all rows hold it"
-    elif kind == DRIFT and figures.get("observed_value") is not None:
-        observed = f"{figures['observed_value']:.4f}"
-    elif kind in _STATISTICS:
-        observed = _figure(figures.get("observed_value"))
-    elif kind == "expect_table_columns_to_match_set":
-        mismatched = figures.get("details", {}).get("mismatched", {})
-        observed = ", ".join(f"{k}: {v}" for k, v in sorted(mismatched.items())) or "the same"
-    else:
-        observed = "held" if found.success else "broken (the figure would be a person's value)"
-    return Result(
-        column=", ".join(columns) or None,
-        expectation=kind,
-        expected={
-            k: v if isinstance(v, str | int | float | list | dict | None) else str(v)
-            for k, v in kwargs.items()
-            if k not in ("column", "column_A", "column_B", "column_list", "partition_object")
-        },
-        severity=severity(expectation),
-        passed=found is not None and found.success and not absent,
-        observed=observed,
-        rows=None if rows is None else int(rows),
-        share=None if rows is None or not total else round(rows / total, 6),
-    )
-
-
-def _figure(value: Any) -> str:
-    if value is None:
-        return "no finite figure"
-    return f"{float(value):.6g}" if isinstance(value, float) else str(value)

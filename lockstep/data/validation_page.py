@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from lockstep.data.checking import Result
 from lockstep.data.distributions import Distribution
 from lockstep.data.expectations import DRIFT
+from lockstep.data.results import Result
 
 _MOST_BARS = 8
 _WIDTH, _HEIGHT, _ROW, _LABEL = 300, 110, 17, 120

@@ -8,7 +8,8 @@ import pytest
 from lockstep.bundle import verify
 from lockstep.bundle.contents import MODEL, write_bundle
 from lockstep.bundle.verify import check_in_fresh_process, sample_rows
-from lockstep.data.encoding import FIRST, MISSING, OTHER, Encoder
+from lockstep.data.encoded_columns import FIRST, MISSING, OTHER
+from lockstep.data.encoding import Encoder
 from lockstep.errors import NotPromoted
 from tests.lockstep.bundle.candidate import bundle, rows, vault
 

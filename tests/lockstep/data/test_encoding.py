@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lockstep.data.encoding import FIRST, MISSING, OTHER, Encoder
+from lockstep.data.encoded_columns import FIRST, MISSING, OTHER
+from lockstep.data.encoding import Encoder
 from lockstep.data.tables import raw_columns
 from lockstep.errors import DataError, ModelError
 from lockstep.serving.protocol import parse_request

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pytest
 
 from lockstep.data.batches import TableBatches
-from lockstep.data.checking import Result
 from lockstep.data.checking import check as check_batches
 from lockstep.data.expectations import Expectation, parse_suite, public_categories
 from lockstep.data.profile import profile, round_outward, to_json
+from lockstep.data.results import Result
 from lockstep.errors import DataError, ParameterError
 
 TABLE = pa.table(

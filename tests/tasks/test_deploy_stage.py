@@ -1,0 +1,248 @@
+"""`deploy` as a stage and by command: what it leaves in the registry, and what it leaves alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lockstep.bundle.contents import MODEL
+from lockstep.bundle.registry import Registry
+from lockstep.data.encoding import ENCODER_SCHEMA
+from lockstep.errors import LockstepError, NotPromoted, ParameterError, SealDamaged
+from lockstep.sealing.vault import open_vault
+from tasks.deploy import main
+from tests.conftest import ROOT
+from tests.lockstep.bundle.candidate import POSITIVE, PROJECT, STATES, encoder_and_model, vault
+from tests.tasks.test_deploy import REPORTS, a_failure, an_approval, an_evaluation
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A workspace that has been evaluated, as the current directory."""
+    monkeypatch.chdir(tmp_path)
+    document = {
+        "project": PROJECT,
+        "data": {"target": "income", "positive": POSITIVE},
+        "card": {"intended_use": None, "out_of_scope": None, "owner": "A <Team>", "contact": None},
+        "deploy": {"name": "income"},
+    }
+    Path("params.yaml").write_text(yaml.safe_dump(document))
+    keys = json.loads(Path(os.environ["LOCKSTEP_KEYRING"]).read_text()) if vault() else {}
+    Path("lockstep.key-id").write_text(keys["active"] + "\n")
+    sealer = open_vault(PROJECT, Path("lockstep.key-id"))
+    encoder, model = encoder_and_model()
+    sealer.write("models/encoder.sealed", encoder, role="encoder", schema=ENCODER_SCHEMA)
+    sealer.write("models/shipped.sealed", model, role="model", schema="litert/1")
+    Path("reports").mkdir()
+    for path in REPORTS:
+        Path(path).write_text("epoch\n1\n" if path.endswith(".tsv") else "{}\n")
+    _evaluated(an_evaluation())
+    Path("approvals.json").write_text("[]\n")
+    return tmp_path
+
+
+def _evaluated(evaluation: dict[str, Any]) -> None:
+    Path("reports/evaluation.json").write_text(json.dumps(evaluation) + "\n")
+
+
+def _arguments() -> list[str]:
+    command = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["deploy"]["cmd"]
+    return command.split()[3:]
+
+
+def _tree(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def test_it_deploys(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path(".lockstep/measured").mkdir(parents=True)
+    Path(".lockstep/measured/train.json").write_text('{"seconds": 9.5}')
+    Path(".lockstep/measured/deploy.json").write_text('{"seconds": 1.0}')
+    main(_arguments())
+    assert "income version 1 (new) is deployed" in capsys.readouterr().out
+    deployed = Registry(Path("registry"), "income").load_champion()
+    assert (deployed.encoder, deployed.model) == encoder_and_model()
+    assert deployed.manifest.measured == {"train": {"seconds": 9.5}}
+    assert deployed.manifest.created
+    assert deployed.manifest.git_revision is None
+    assert json.loads(Path("reports/deploy.json").read_bytes())["candidate"] == deployed.manifest.candidate
+    card = Path("registry/income/1/model_card.html").read_text()
+    assert "equalized odds difference, sex" in card
+    assert "A &lt;Team&gt;" in card
+    assert json.loads(Path("registry/income/1/model_card.json").read_bytes())["measured"] == {
+        "train": {"seconds": 9.5}
+    }
+    stored = b"".join(_tree(project).values())
+    assert not any(state.encode() in stored for state in STATES)
+
+
+def test_the_manifest_names_the_commit(project: Path) -> None:
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "x"]):
+        subprocess.run([*git, *command], check=True)
+    head = subprocess.run(
+        ["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    main(_arguments())
+    assert Registry(Path("registry"), "income").load_champion().manifest.git_revision == head
+
+
+def test_deploying_again_changes_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(_arguments())
+    before = _tree(project)
+    main(_arguments())
+    assert "version 1 (unchanged)" in capsys.readouterr().out
+    after = _tree(project)
+    for tree in (before, after):
+        del tree[".lockstep/measured/deploy.json"]
+    assert after == before
+
+
+def test_a_new_threshold_is_a_new_version(project: Path) -> None:
+    main(_arguments())
+    report = Path("reports/deploy.json").read_bytes()
+    _evaluated(an_evaluation(metrics={"roc_auc": 0.96, "threshold": 0.25}))
+    main(_arguments())
+    assert Registry(Path("registry"), "income").load_champion().manifest.threshold == 0.25
+    assert Path("reports/deploy.json").read_bytes() == report
+
+
+def test_the_environment_names_another_registry(
+    project: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    monkeypatch.setenv("LOCKSTEP_REGISTRY", str(elsewhere))
+    main(_arguments())
+    assert Registry(elsewhere, "income").champion() == "1"
+    assert not Path("registry").exists()
+
+
+def _break_model() -> None:
+    sealer = open_vault(PROJECT, Path("lockstep.key-id"))
+    sealer.write("models/shipped.sealed", b"no model", role="model", schema="litert/1")
+
+
+def _truncate_model() -> None:
+    path = Path("models/shipped.sealed")
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "message"),
+    [
+        (lambda: _evaluated(a_failure("fail", 0.31)), NotPromoted, "sex: fail"),
+        (lambda: _evaluated({}), NotPromoted, "evaluation has no"),
+        (_break_model, NotPromoted, "another candidate"),
+        (_truncate_model, SealDamaged, "models/shipped.sealed"),
+        (lambda: Path("models/encoder.sealed").unlink(), LockstepError, "models/encoder.sealed"),
+        (lambda: Path("reports/evaluation.json").unlink(), LockstepError, "reports/evaluation.json"),
+        (lambda: Path("reports/split.json").unlink(), LockstepError, "reports/split.json does not exist"),
+        (lambda: Path("reports/training.tsv").write_text("epoch\n1"), LockstepError, "reports/training.tsv"),
+        (lambda: Path("approvals.json").unlink(), LockstepError, "approvals.json does not exist"),
+        (lambda: Path("approvals.json").write_text("["), LockstepError, "approvals.json is no JSON"),
+        (lambda: Path("approvals.json").write_text("{}"), LockstepError, "approvals.json must hold a list"),
+        (
+            lambda: Path("params.yaml").write_text("project: tests\n"),
+            ParameterError,
+            "deploy.name is missing",
+        ),
+        (
+            lambda: Path("params.yaml").write_text(
+                Path("params.yaml").read_text().replace("name: income", "name: a/b")
+            ),
+            ParameterError,
+            "deploy.name",
+        ),
+    ],
+)
+def test_a_fault_leaves_registry_champion_and_report_as_they_were(
+    project: Path, fault: Callable[[], object], error: type[LockstepError], message: str
+) -> None:
+    main(_arguments())
+    fault()
+    before = _tree(project)
+    with pytest.raises(error, match=message):
+        main(_arguments())
+    assert _tree(project) == before
+
+
+def test_a_bundle_that_fails_its_check_is_not_promoted(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main(_arguments())
+    _evaluated(an_evaluation(metrics={"threshold": 0.25}))
+    before = _tree(project)
+    monkeypatch.setattr("lockstep.bundle.verify._PROGRAM", "import os; os._exit(9)")
+    with pytest.raises(NotPromoted, match="exited with 9"):
+        main(_arguments())
+    assert _tree(project) == before
+
+
+def test_a_damaged_champion_is_replaced(project: Path) -> None:
+    main(_arguments())
+    (Path("registry/income/1") / MODEL).write_bytes(b"rotten")
+    main(_arguments())
+    assert Registry(Path("registry"), "income").load_champion().manifest.version == "2"
+
+
+def test_as_a_program_it_ends_in_one_message(project: Path) -> None:
+    _evaluated(a_failure("fail", 0.31))
+    finished = subprocess.run(
+        [sys.executable, "-m", "tasks.deploy", *_arguments()],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 1
+    assert finished.stderr.startswith("error: The candidate was not promoted: its verdict is 'fail'.")
+    assert "Traceback" not in finished.stderr
+    assert not Path("registry").exists()
+
+
+def _approve(*arguments: str) -> subprocess.CompletedProcess[str]:
+    Path("dvc.yaml").write_text("stages: {}\n")
+    return subprocess.run(
+        [sys.executable, "-m", "flows.cli", "approve", *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_approving_by_command_deploys(project: Path) -> None:
+    _evaluated(a_failure("fail", 0.31))
+    done = _approve("--reason", "A pilot of 30 people.")
+    assert (
+        "equalized_odds_difference:sex (fail) is approved by A Tester <tester@example.org>." in done.stdout
+    ), done.stderr
+    [written] = json.loads(Path("approvals.json").read_bytes())
+    assert written == {**an_approval(), "by": "A Tester <tester@example.org>", "at": written["at"]}
+    main(_arguments())
+    assert Registry(Path("registry"), "income").load_champion().manifest.override
+    assert "A pilot of 30 people." in Path("registry/income/1/model_card.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--reason", " "], "--reason is empty"),
+        (["--reason", "x", "roc_auc"], "There are: equalized_odds_difference:sex"),
+    ],
+)
+def test_an_approval_that_makes_no_sense_is_refused(
+    project: Path, arguments: list[str], message: str
+) -> None:
+    _evaluated(a_failure("fail", 0.31))
+    done = _approve(*arguments)
+    assert (done.returncode, message in done.stderr) == (2, True)
+    assert Path("approvals.json").read_text() == "[]\n"
