@@ -27,7 +27,7 @@ import yaml
 
 from lockstep.sealing.keyring import set_up_keys
 
-STAGES = ("validate", "encrypt")
+STAGES = ("validate", "encrypt", "split", "debias")
 CENSUS = Path("data/raw/census.parquet")
 SUITE = Path("data/expectations.json")
 
@@ -83,8 +83,16 @@ def _stages(folder: Path, table: Path) -> list[tuple[str, dict[str, float]]]:
                      "--page", "validation.html"],
         "encrypt": ["--source", str(table), "--validation", "validate.json", "--key-id", "lockstep.key-id",
                     "--table", "source.sealed"],
+        "split": ["--source", "source.sealed", "--key-id", "lockstep.key-id", *_parts(""), "--report", "split.json"],
+        "debias": [*_parts(""), "--expectations", "expectations.json", "--key-id", "lockstep.key-id", *_parts("-out"),
+                   "--transform", "transform.sealed", "--report", "debias.json"],
     }  # fmt: skip
     return [(stage, _measure(stage, paths[stage], folder)) for stage in STAGES]
+
+
+def _parts(suffix: str) -> list[str]:
+    names = [f"{part}{suffix}" for part in ("train", "validation", "test")]
+    return [argument for name in names for argument in (f"--{name}", f"{name}.sealed")]
 
 
 def _measure(stage: str, argv: list[str], folder: Path) -> dict[str, float]:

@@ -14,7 +14,7 @@ from pydantic import Field
 from lockstep.bundle.scorer import Scorer
 from lockstep.data import columns
 from lockstep.data.labels import labels_of
-from lockstep.data.tables import raw_columns, require
+from lockstep.data.tables import raw_columns, require, values_of
 from lockstep.evaluation.metrics import metrics
 from lockstep.evaluation.thresholds import ParityLimit, Purpose, choose_threshold
 from lockstep.fairness.groups import group_names
@@ -91,7 +91,7 @@ def named_groups(
 ) -> dict[str, npt.NDArray[np.object_]]:
     """By sensitive feature: the name that a report may call each row's group by."""
     return {
-        name: group_names(table[columns.audit(name)].to_pylist(), public.get(name, ()), min_rows)
+        name: group_names(values_of(table[columns.audit(name)]), public.get(name, ()), min_rows)
         for name in sensitive
     }
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from lockstep.data.batches import TableBatches
 from lockstep.data.columns import GROUP, WEIGHT, features
 from lockstep.data.encoding import Encoder
 from lockstep.data.labels import labels_of
@@ -99,8 +100,11 @@ def run(
     others = np.flatnonzero(~scored)
     validation = np.zeros(len(rows), dtype=bool)
     validation[others] = hold_out(groups[others], labels.codes[others], params.validation_share, params.seed)
-    fitted = debias.fit(rows.filter(pa.array(~scored & ~validation)), mitigation)
-    resampled = resample.run(fitted.train, resampling)
+    learned = rows.filter(pa.array(~scored & ~validation))
+    fitted = debias.fit(TableBatches(learned), mitigation)
+    if fitted.weights is not None:
+        learned = learned.append_column(WEIGHT, pa.array(fitted.weights))
+    resampled = resample.run(learned, resampling)
     trained = train.run(
         resampled.train,
         rows.filter(pa.array(validation)),

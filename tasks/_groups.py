@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from lockstep.data.columns import audit
+from lockstep.data.tables import values_of
 from lockstep.errors import ParameterError
 from lockstep.fairness.groups import OTHER, intersections
 
@@ -49,7 +49,7 @@ def groups_of(table: pa.Table, names: Sequence[str], min_rows: int) -> npt.NDArr
         There are no such features.
     """
     require_groups(names)
-    values: list[Any] = [table[audit(name)].to_pylist() for name in names]
+    values = [values_of(table[audit(name)]) for name in names]
     groups = intersections(values, min_rows)
     groups[[None in row for row in zip(*values, strict=True)]] = OTHER
     return groups

@@ -208,6 +208,14 @@ class ParquetSink:
         self._writer.write_table(table, row_group_size=table.num_rows)
 
 
+def write_parquet(file: BinaryIO, table: Batches) -> None:
+    """Write all rows of `table` as one Parquet file by `ParquetSink`."""
+    sink = ParquetSink(file, table.schema)
+    for batch in table.batches():
+        sink.write(batch)
+    sink.close()
+
+
 def plain(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     """`column` without dictionary encoding."""
     return pc.cast(column, column.type.value_type) if pa.types.is_dictionary(column.type) else column

@@ -124,6 +124,18 @@ def is_category(dtype: pa.DataType) -> bool:
     return pa.types.is_string(value) or pa.types.is_large_string(value) or pa.types.is_boolean(value)
 
 
+def values_of(column: pa.ChunkedArray) -> npt.NDArray[np.object_]:
+    """Values as Python objects, None for a missing one, shape (n,).
+
+    Equal ones are one object, so that many rows take eight bytes each.
+    """
+    encoded = pa.chunked_array([column.combine_chunks()]).dictionary_encode().combine_chunks()
+    values = [*encoded.dictionary.to_pylist(), None]
+    distinct = np.empty(len(values), dtype=object)
+    distinct[:] = values
+    return distinct[pc.fill_null(encoded.indices, len(values) - 1).to_numpy()]
+
+
 def raw_columns(table: pa.Table, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
     """Columns as `lockstep.data.encoding.Encoder` takes them.
 

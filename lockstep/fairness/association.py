@@ -11,18 +11,26 @@ import pandas as pd
 _QUANTILES = 10
 
 
-def cramers_v(feature: pd.Series[Any], sensitive: pd.Series[Any]) -> float:
+def cramers_v(feature: npt.NDArray[np.int64], sensitive: npt.NDArray[np.int64]) -> float:
     """Bias-corrected Cramér's V of two columns of n rows, in [0, 1].
 
-    Numbers are binned by deciles first; a missing value is a category of its own. One measure for all pairs of types
-    lets one threshold hold for all.
+    One measure for all pairs of types lets one threshold hold for all.
+
+    Parameters
+    ----------
+    feature, sensitive
+        As `codes_of` numbers their values, shape (n,).
 
     References
     ----------
     W. Bergsma (2013), "A bias-correction for Cramér's V and Tschuprow's T", Journal of the Korean Statistical
     Society 42(3), 323-328.
     """
-    counts = pd.crosstab(codes_of(feature), codes_of(sensitive)).to_numpy(dtype=np.float64)
+    # From -1, which stands for a missing value.
+    shape = (feature.max(initial=-1) + 2, sensitive.max(initial=-1) + 2)
+    pairs = (feature + 1) * shape[1] + sensitive + 1
+    counts = np.bincount(pairs, minlength=shape[0] * shape[1]).reshape(shape).astype(np.float64)
+    counts = counts[counts.any(axis=1)][:, counts.any(axis=0)]
     n = counts.sum()
     rows, columns = counts.shape
     if min(rows, columns) < 2 or n < 2:
@@ -37,7 +45,7 @@ def cramers_v(feature: pd.Series[Any], sensitive: pd.Series[Any]) -> float:
 
 
 def codes_of(column: pd.Series[Any]) -> npt.NDArray[np.int64]:
-    """Number of each row's value, of numbers that of its decile; -1 where it is missing."""
+    """Number of each row's value, of numbers that of its decile; -1 where it is missing; shape (n,)."""
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
         edges = np.unique(
             np.nanquantile(column.to_numpy(dtype=np.float64), np.linspace(0, 1, _QUANTILES + 1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,23 +14,25 @@ from lockstep.errors import DataError
 
 
 def fit(
-    features: Mapping[str, npt.NDArray[Any]], sensitive: Mapping[str, npt.NDArray[Any]], min_rows: int
+    features: Iterable[tuple[str, npt.NDArray[np.float64]]],
+    sensitive: Mapping[str, npt.NDArray[Any]],
+    min_rows: int,
 ) -> Decorrelation:
     """Fit fairlearn's CorrelationRemover on training rows.
 
     Parameters
     ----------
     features
-        Raw columns of n rows each, as `lockstep.data.encoding.Encoder` takes them.
+        Name and numbers of each numeric feature of n rows, NaN where one is missing; taken one after the other.
     sensitive
-        Raw columns of the same rows.
+        Raw columns of the same rows, as `lockstep.data.encoding.Encoder` takes them.
     min_rows
         Rows that must share a category of a sensitive feature for it to count; a row of another one stays as it is.
 
     Raises
     ------
     DataError
-        No feature is numeric, or no sensitive feature has two such categories.
+        There is no numeric feature, or no sensitive feature has two such categories.
 
     Notes
     -----
@@ -39,11 +41,6 @@ def fit(
     """
     from fairlearn.preprocessing import CorrelationRemover
 
-    numeric = {name: values for name, values in features.items() if values.dtype != object}
-    if not numeric:
-        raise DataError(
-            "debias.method correlation changes numeric features, and none is left. Choose another method."
-        )
     known = [
         Sensitive(name, "category" if values.dtype == object else "numeric", _categories(values, min_rows))
         for name, values in sensitive.items()
@@ -60,8 +57,9 @@ def fit(
     for one in known:
         told &= marks[:, start : start + len(one.categories)].any(axis=1) | (not one.categories)
         start += len(one.categories)
-    residuals = []
-    for name, values in numeric.items():
+    residuals, none = [], True
+    for name, values in features:
+        none = False
         rows = told & np.isfinite(values)
         if rows.sum() < min_rows:
             continue
@@ -73,6 +71,10 @@ def fit(
                 tuple(map(float, remover.sensitive_mean_)),
                 tuple(map(float, np.asarray(remover.beta_)[:, 0])),
             )
+        )
+    if none:
+        raise DataError(
+            "debias.method correlation changes numeric features, and none is left. Choose another method."
         )
     return Decorrelation(tuple(known), tuple(residuals))
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ Labels = npt.NDArray[np.bool_]
 UNKNOWN, OTHER = "(missing)", "(other)"
 
 
-def group_names(values: Sequence[Any], public: Sequence[str], min_rows: int) -> npt.NDArray[np.object_]:
+def group_names(values: Collection[Any], public: Sequence[str], min_rows: int) -> npt.NDArray[np.object_]:
     """Names to report the groups of n rows by, shape (n,).
 
     A category that is not `public`, or that fewer than `min_rows` rows share, is a person's value: those rows form one
@@ -34,7 +35,8 @@ def intersections(names: Sequence[Iterable[Any]], min_rows: int) -> npt.NDArray[
     names
         Of each sensitive feature the group of each of the n rows.
     """
-    joined = [" & ".join(map(str, row)) for row in zip(*names, strict=True)]
+    # A name once, for there are as many as rows.
+    joined = [sys.intern(" & ".join(map(str, row))) for row in zip(*names, strict=True)]
     counts = Counter(joined)
     return np.array([name if counts[name] >= min_rows else OTHER for name in joined], dtype=object)
 

@@ -54,14 +54,10 @@ def predictability(
     """
     from sklearn.model_selection import StratifiedKFold
 
-    names, groups = np.unique(sensitive.astype(str), return_inverse=True)
-    counts = np.bincount(groups)
-    rows = np.flatnonzero((counts >= FOLDS)[groups])
+    groups = np.unique(sensitive.astype(str), return_inverse=True)[1]
+    rows = drawn(groups, seed)
     if len(np.unique(groups[rows])) < 2:
         return {"by_feature": dict.fromkeys(features), "together": None}
-    if len(rows) > _MAX_ROWS:
-        rows = np.sort(np.random.default_rng(seed).choice(rows, _MAX_ROWS, replace=False))
-        rows = rows[(np.bincount(groups[rows], minlength=len(names)) >= FOLDS)[groups[rows]]]
     groups = np.unique(groups[rows], return_inverse=True)[1]
     levels = {name: _levels(column.iloc[rows]) for name, column in features.items()}
     folds = list(StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(groups, groups))
@@ -71,6 +67,21 @@ def predictability(
     }
     together = _summary([_auc(_regression(levels, groups, *fold), groups[fold[1]]) for fold in folds])
     return {"by_feature": by_feature, "together": together}
+
+
+def drawn(groups: Codes, seed: int) -> Codes:
+    """Numbers of the rows that `predictability` looks at, ascending; the same of these rows alone.
+
+    Parameters
+    ----------
+    groups
+        Number of each row's group, from 0; shape (n,).
+    """
+    rows = np.flatnonzero((np.bincount(groups) >= FOLDS)[groups])
+    if len(rows) <= _MAX_ROWS:
+        return rows
+    rows = np.sort(np.random.default_rng(seed).choice(rows, _MAX_ROWS, replace=False))
+    return rows[(np.bincount(groups[rows]) >= FOLDS)[groups[rows]]]
 
 
 def _levels(column: pd.Series[Any]) -> Codes:

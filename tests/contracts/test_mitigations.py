@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, get_args
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from lockstep.data import columns
+from lockstep.data.batches import TableBatches, write_parquet
 from lockstep.data.encoding import Encoder, Features
 from lockstep.data.tables import raw_columns
 from lockstep.errors import DataError, ParameterError
@@ -22,6 +24,7 @@ from tasks import debias, resample, train
 from tasks._fold import NoCheckpoint, answers_of
 from tasks._params import load_params
 from tests.conftest import ROOT
+from tests.tasks._debias import Debiased, debiased
 
 RESAMPLE = load_params(resample.ResampleParams, ROOT / "params.yaml").model_copy(
     update={"project": "p", "target": "y", "positive": "yes", "method": "none"}
@@ -65,16 +68,16 @@ def params(method: Method, **changes: Any) -> debias.DebiasParams:
 
 @dataclass
 class Made:
-    debiased: debias.Debiased
+    debiased: Debiased
     encoder: Encoder
 
 
 @cache
 def made(method: Method) -> Made:
-    debiased = debias.run(PARTS, {"sex": ["f", "m"]}, params(method))
-    resampled = resample.run(debiased.parts["train"], RESAMPLE).train
-    encoder, _ = train.encode(resampled, TRAIN, debiased.transform)
-    return Made(debiased, Encoder.from_json(encoder.to_json()))
+    result = debiased(PARTS, {"sex": ["f", "m"]}, params(method))
+    resampled = resample.run(result.parts["train"], RESAMPLE).train
+    encoder, _ = train.encode(resampled, TRAIN, result.transform)
+    return Made(result, Encoder.from_json(encoder.to_json()))
 
 
 def served(encoder: Encoder, rows: pa.Table) -> Features:
@@ -88,11 +91,38 @@ def test_every_method_is_registered() -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_nothing_is_read_from_test_rows(method: Method) -> None:
     garbage = {**PARTS, "test": table(600, 99)}
-    other = debias.run(garbage, {"sex": ["f", "m"]}, params(method))
+    other = debiased(garbage, {"sex": ["f", "m"]}, params(method))
     ours = made(method).debiased
     assert other.report == ours.report
     assert other.transform == ours.transform
     assert all(other.parts[part] == ours.parts[part] for part in ("train", "validation"))
+
+
+def written(method: Method, batch_rows: int) -> tuple[list[bytes], Any]:
+    """The parts as files, and the rest, of tables that come in batches of `batch_rows` rows."""
+    parts = {
+        name: TableBatches(pa.concat_tables(t.slice(at, batch_rows) for at in range(0, len(t), batch_rows)))
+        for name, t in {
+            **PARTS,
+            "test": PARTS["test"].append_column(columns.SEEN, pa.array([False] * 600)),
+        }.items()
+    }
+    # Height counts as a proxy, so that rows that nothing else tells apart change sides.
+    changes = params(method, proxy_threshold=0.3, split_column=None)
+    debiased, files = debias.run(parts, {"sex": ["f", "m"]}, changes), []
+    for part in debiased.parts.values():
+        file = io.BytesIO()
+        write_parquet(file, part)
+        files.append(file.getvalue())
+    return files, (debiased.transform, debiased.report)
+
+
+@pytest.mark.parametrize("method", ["none", "correlation", "reweighing"])
+def test_the_size_of_a_batch_changes_no_byte(method: Method) -> None:
+    files, rest = written(method, 10_000)
+    assert (files, rest) == written(method, 137)
+    if method == "reweighing":
+        assert rest[1]["rows_moved_to_train"] > 0
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -263,13 +293,13 @@ def test_predictability_tells_a_proxy_from_noise() -> None:
 
 
 def test_protect_narrows_a_method_and_refuses_other_columns() -> None:
-    transform = debias.run(PARTS, {}, params("correlation", protect=["sex"])).transform
+    transform = debiased(PARTS, {}, params("correlation", protect=["sex"])).transform
     assert transform is not None
     assert transform.names == ["sex"]
     with pytest.raises(ParameterError, match=r"debias\.protect names \['town'\]"):
-        debias.run(PARTS, {}, params("drop", protect=["town"]))
+        debiased(PARTS, {}, params("drop", protect=["town"]))
     with pytest.raises(ParameterError, match=r"data\.sensitive names none"):
-        debias.run(PARTS, {}, params("reweighing", sensitive=[]))
+        debiased(PARTS, {}, params("reweighing", sensitive=[]))
     words = PARTS["train"].select(["town", "sex", "race", "y"])
     with pytest.raises(DataError, match="none is left"):
-        debias.run({**PARTS, "train": words}, {}, params("correlation"))
+        debiased({**PARTS, "train": words}, {}, params("correlation"))

@@ -8,8 +8,9 @@ import pytest
 
 from lockstep.data import columns
 from lockstep.errors import DataError, ParameterError
-from tasks import debias, evaluate, resample
+from tasks import evaluate, resample
 from tasks._decision import Gates
+from tests.tasks._debias import debiased
 from tests.tasks.test_runs import DEBIAS, parts
 
 LENIENT = {"sex": 1.0}
@@ -56,7 +57,7 @@ class Oracle:
 
 
 def judged(update: dict[str, object]) -> evaluate.Evaluation:
-    tables = debias.run(parts(), {}, DEBIAS).parts
+    tables = debiased(parts(), {}, DEBIAS).parts
     scored = {"test": tables["test"], "validation": tables["validation"]}
     return evaluate.run(
         Oracle(scored),
@@ -98,7 +99,7 @@ def test_groups_too_small_are_no_evidence() -> None:
 
 def test_sensitive_features_are_audited_together_and_judged_where_a_threshold_stands() -> None:
     tables = {}
-    for name, table in debias.run(parts(), {}, DEBIAS).parts.items():
+    for name, table in debiased(parts(), {}, DEBIAS).parts.items():
         shift = pa.array(np.where(np.arange(len(table)) % 2 == 0, "day", "night"))
         tables[name] = table.append_column(columns.audit("shift"), shift)
     both = {"sex": 1.0, "shift": 1.0}
@@ -129,7 +130,7 @@ def test_a_sensitive_feature_without_threshold_is_an_error() -> None:
 
 
 def test_resample_marks_what_it_made_and_evaluate_would_refuse_it() -> None:
-    train = debias.run(parts(), {}, DEBIAS).parts["train"]
+    train = debiased(parts(), {}, DEBIAS).parts["train"]
     params = resample.ResampleParams(
         project="p", target="y", positive="yes", method="over", ratio=0.5, seed=1
     )

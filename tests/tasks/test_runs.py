@@ -10,6 +10,7 @@ from lockstep.data import columns
 from lockstep.data.batches import TableBatches
 from lockstep.errors import DataError, ExpectationsFailed, LockstepError
 from tasks import debias, encrypt, resample, sample, split, validate
+from tests.tasks._debias import debiased
 from tests.tasks._split import split_tables
 
 RNG = np.random.default_rng(0)
@@ -142,7 +143,7 @@ DEBIAS = debias.DebiasParams(
 
 
 def test_debias_drops_proxies_and_keeps_the_sensitive_feature_for_the_audit() -> None:
-    result = debias.run(parts(), {"sex": ["f", "m"]}, DEBIAS)
+    result = debiased(parts(), {"sex": ["f", "m"]}, DEBIAS)
     assert result.report["proxies_dropped"] == ["height"]
     assert set(result.report["associations"]) == {"height", "word", "score"}
     for table in result.parts.values():
@@ -159,7 +160,7 @@ def features_of(table: pa.Table) -> set[tuple[object, ...]]:
 def test_rows_that_only_a_proxy_told_apart_do_not_stand_on_two_sides(split_column: str | None) -> None:
     tables = parts()
     assert features_of(tables["train"]) & features_of(tables["validation"])
-    result = debias.run(tables, {}, DEBIAS.model_copy(update={"split_column": split_column}))
+    result = debiased(tables, {}, DEBIAS.model_copy(update={"split_column": split_column}))
     after = result.parts
     assert not features_of(after["train"]) & features_of(after["validation"])
     assert result.report["rows_moved_to_train"] > 0
@@ -178,7 +179,7 @@ def test_rows_that_only_a_proxy_told_apart_do_not_stand_on_two_sides(split_colum
 def test_debias_refuses_when_too_few_rows_are_left_apart() -> None:
     coarse = {n: t.select(["height", "word", "sex", "y"]) for n, t in parts().items()}
     with pytest.raises(DataError, match=r"Without the proxies \['height'\] too few rows differ"):
-        debias.run(coarse, {}, DEBIAS)
+        debiased(coarse, {}, DEBIAS)
 
 
 def test_debias_measures_on_train_alone() -> None:
@@ -188,22 +189,22 @@ def test_debias_measures_on_train_alone() -> None:
         **tables,
         "test": tables["test"].set_column(0, "height", tables["test"]["height"].take(shuffled)),
     }
-    assert debias.run(other, {}, DEBIAS).report == debias.run(tables, {}, DEBIAS).report
+    assert debiased(other, {}, DEBIAS).report == debiased(tables, {}, DEBIAS).report
 
 
 def test_debias_may_leave_the_sensitive_features_in() -> None:
     params = DEBIAS.model_copy(update={"method": "none"})
-    result = debias.run(parts(), {}, params)
+    result = debiased(parts(), {}, params)
     assert columns.features(result.parts["train"].column_names, "y") == ["height", "word", "score", "sex"]
 
 
 def test_debias_refuses_to_leave_nothing() -> None:
     with pytest.raises(DataError, match="Every feature counts as a proxy"):
-        debias.run({n: t.select(["height", "sex", "y"]) for n, t in parts().items()}, {}, DEBIAS)
+        debiased({n: t.select(["height", "sex", "y"]) for n, t in parts().items()}, {}, DEBIAS)
 
 
 def test_synthetic_rows_have_the_types_of_the_table_and_are_nobody() -> None:
-    train = debias.run(parts(), {}, DEBIAS).parts["train"]
+    train = debiased(parts(), {}, DEBIAS).parts["train"]
     word = train["word"].dictionary_encode()
     tall = pa.compute.greater(train["score"], 70)
     train = train.drop_columns(["word"]).append_column("word", word).append_column("tall", tall)

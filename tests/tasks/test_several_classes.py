@@ -26,6 +26,7 @@ from tasks._params import Params, parse_params
 from tests.conftest import ROOT
 from tests.lockstep.bundle.candidate import vault
 from tests.lockstep.serving.client import call, request
+from tests.tasks._debias import debiased
 from tests.tasks._split import split_tables
 
 CLASSES = ("barolo", "grignolino", "barbera")
@@ -85,7 +86,7 @@ def run() -> Run:
     """What each stage makes of the table."""
     apart = split_tables(source(), of(split.SplitParams))
     tables = dict(zip(split.PARTS, apart, strict=False))
-    parts = debias.run(tables, {"cellar": ["north", "south"]}, of(debias.DebiasParams)).parts
+    parts = debiased(tables, {"cellar": ["north", "south"]}, of(debias.DebiasParams)).parts
     resampled = resample.run(parts["train"], of(resample.ResampleParams))
     trained = train.run(resampled.train, parts["validation"], of(train.TrainParams), _fold.NoCheckpoint())
     encoder = Encoder.from_json(trained.encoder)

@@ -15,6 +15,7 @@ from lockstep.errors import DataError, LockstepError, ParameterError
 from tasks import _fold, debias, split
 from tasks._params import load_params
 from tests.conftest import ROOT
+from tests.tasks._debias import debiased
 from tests.tasks._split import split_tables
 
 RNG = np.random.default_rng(3)
@@ -139,7 +140,7 @@ def test_debias_keeps_what_the_split_promised(update: dict[str, Any]) -> None:
     # The column stands in as a sensitive feature, so that it can still be read afterwards.
     marks = pa.array(map(str, SOURCE[key].to_pylist()))
     parts = split_tables(coarse.append_column("mark", marks), params(sensitive=["sex", "mark"], **update))[:3]
-    found = debias.run(
+    found = debiased(
         dict(zip(debias.PARTS, parts, strict=True)),
         {},
         debias.DebiasParams(
