@@ -32,6 +32,7 @@ class Gates(Section):
     demographic_parity_difference: dict[str, Share]
     equalized_odds_difference: dict[str, Share]
     explanation_agreement: Annotated[float, Field(ge=-1, le=1)]
+    membership_inference: Share | None
 
 
 class ThresholdParams(Params):

@@ -35,7 +35,8 @@ from lockstep.fairness.judging import (
 from lockstep.sealing.vault import Vault, open_vault
 from tasks._cost import cost
 from tasks._decision import ThresholdParams, decision_threshold, named_groups, score
-from tasks._explanations import GATE, Explained, ExplanationParams, explain
+from tasks._explanations import Explained, ExplanationParams, explain
+from tasks._membership import MembershipParams, attack_membership
 from tasks._params import key, load_params
 from tasks._stage import arguments, command, measured, write_report
 
@@ -51,15 +52,12 @@ Mask = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.int64]
 
 
-class EvaluateParams(ThresholdParams, ExplanationParams):
+class EvaluateParams(ThresholdParams, ExplanationParams, MembershipParams):
     section = "evaluate"
 
     project: str = key("project")
     min_group_positives: int = key("evaluate.min_group_positives", ge=1)
     group_correction: Correction = key("evaluate.group_correction")
-
-
-_NOT_EXPLAINED = Explained()
 
 
 class Inputs(NamedTuple):
@@ -70,6 +68,7 @@ class Inputs(NamedTuple):
     scorer: Scorer
     reference: Scorer
     train: pa.Table
+    trained_on: pa.Table
     validation: pa.Table
     test: pa.Table
     public: Mapping[str, Sequence[str]]
@@ -90,7 +89,7 @@ def run(
     test: pa.Table,
     public: Mapping[str, Sequence[str]],
     params: EvaluateParams,
-    explained: Explained = _NOT_EXPLAINED,
+    explained: Sequence[Explained] = (),
 ) -> Evaluation:
     """Judge the shipped model.
 
@@ -105,7 +104,7 @@ def run(
     public
         Categories by column that a report may name.
     explained
-        What was found out about its reasons.
+        What was found out about it beside that: its reasons, its privacy.
 
     Raises
     ------
@@ -145,11 +144,11 @@ def run(
             if name in threshold_of:
                 between = Measured(**fairness[name]["evidence"][metric])
                 gates.append(judge_groups(f"{metric}:{name}", threshold_of[name], between))
-    gates += explained.gates
+    gates += [gate for part in explained for gate in part.gates]
     unseen = ~flag(test, columns.SEEN)
     confidence, right = believed(codes, probability)
     report = {
-        **explained.report,
+        **{name: found for part in explained for name, found in part.report.items()},
         "verdict": verdict(gates),
         "gates": [gate.as_dict() for gate in gates],
         "metrics": figures,
@@ -240,8 +239,8 @@ def _unseen(codes: Codes, probability: npt.NDArray[np.float64], threshold: float
 def arguments_of(argv: Sequence[str] | None) -> Namespace:
     """The stage's arguments, as dvc.yaml has them."""
     return arguments(
-        "evaluate", argv, "encoder", "model", "reference", "train", "validation", "test", "expectations", "key-id",
-        "metrics", "report", "predictions", "roc", "pr",
+        "evaluate", argv, "encoder", "model", "reference", "train", "trained-on", "validation", "test",
+        "expectations", "key-id", "metrics", "report", "predictions", "roc", "pr",
     )  # fmt: skip
 
 
@@ -263,6 +262,7 @@ def read_inputs(args: Namespace) -> Inputs:
         scorer=Scorer(Encoder.from_json(encoder), model),
         reference=Scorer(Encoder.from_json(encoder), reference),
         train=train,
+        trained_on=from_parquet(vault.read(args.trained_on, role="resampled-train", schema=SCHEMA)),
         validation=validation,
         test=test,
         public=public_categories(suite),
@@ -274,10 +274,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = arguments_of(argv)
     with measured("evaluate") as figures:
         read = read_inputs(args)
-        tables = read.train, read.validation, read.test
-        threshold = getattr(read.params.gates, GATE)
-        explained = explain(read.scorer, read.reference, *tables, read.params, threshold)
-        result = run(read.scorer, read.validation, read.test, read.public, read.params, explained)
+        params, held_out = read.params, (read.validation, read.test)
+        explained = [
+            explain(
+                read.scorer, read.reference, read.train, *held_out, params, params.gates.explanation_agreement
+            ),
+            attack_membership(
+                read.scorer,
+                read.trained_on,
+                *held_out,
+                read.public,
+                params,
+                params.gates.membership_inference,
+            ),
+        ]
+        result = run(read.scorer, *held_out, read.public, params, explained)
         figures["cost"] = cost(read.scorer, read.validation)
         read.vault.write(args.predictions, to_parquet(result.predictions), role="predictions", schema=SCHEMA)
         write_report(args.roc, result.roc)

@@ -128,8 +128,9 @@ def shrink(project: Path) -> None:
         "demographic_parity_difference": {"sex": 1.0, "race": 1.0},
         "equalized_odds_difference": {"sex": 1.0, "race": 1.0},
         "explanation_agreement": -1.0,
+        "membership_inference": 1.0,
     }
-    params["evaluate"].update(min_group_rows=20, min_group_positives=2)
+    params["evaluate"].update(min_group_rows=20, min_group_positives=2, attack_false_positive_rate=0.05)
     path.write_text(yaml.safe_dump(params, sort_keys=False))
     suite_path = project / "data" / "expectations.json"
     suite = json.loads(suite_path.read_text())

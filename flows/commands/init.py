@@ -104,6 +104,7 @@ def _params(params: Any, roles: Any, project: str, name: str, encoding: str) -> 
     from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
     from lockstep.data.project import default_gates
+    from lockstep.evaluation.membership import judgeable_rate
 
     def row(values: Any) -> Any:
         sequence = CommentedSeq(values)
@@ -134,10 +135,12 @@ def _params(params: Any, roles: Any, project: str, name: str, encoding: str) -> 
     data.yaml_add_eol_comment("a category shared by fewer rows is a person's value", "min_category_rows")
     params["data"] = data
     evaluate = params["evaluate"]
+    rate = judgeable_rate(params["split"]["test_share"] * roles.n_rows)
+    evaluate["attack_false_positive_rate"] = rate
     # The comments on the gates give reasons that hold for the table before.
     evaluate.pop("gates")
     evaluate.ca.items.pop("gates", None)
-    evaluate["gates"] = CommentedMap(default_gates(roles.classes, roles.positive, roles.sensitive))
+    evaluate["gates"] = CommentedMap(default_gates(roles.classes, roles.positive, roles.sensitive, rate))
     evaluate.yaml_set_comment_before_after_key("gates", before=_GATES_COMMENT, indent=2)
     params["deploy"]["name"] = name
     for said in params["card"]:

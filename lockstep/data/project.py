@@ -190,7 +190,7 @@ def _classes(column: pa.ChunkedArray, target: str) -> dict[str, int]:
 
 
 def default_gates(
-    classes: Mapping[str, int], positive: str | None, sensitive: Sequence[str]
+    classes: Mapping[str, int], positive: str | None, sensitive: Sequence[str], attack_rate: float
 ) -> dict[str, float | dict[str, float]]:
     """Thresholds that a useless model breaks; a team replaces them by its own before it looks at a result.
 
@@ -200,6 +200,8 @@ def default_gates(
         Rows of each class, by its label.
     positive
         Label of the positive class; None where figures are means over the classes.
+    attack_rate
+        False positive rate at which membership inference is judged.
     """
     shares = np.array(list(classes.values())) / sum(classes.values())
     share = float(shares.mean()) if positive is None else classes[positive] / sum(classes.values())
@@ -211,4 +213,5 @@ def default_gates(
         "demographic_parity_difference": dict.fromkeys(sensitive, 0.1),
         "equalized_odds_difference": dict.fromkeys(sensitive, 0.1),
         "explanation_agreement": 0.9,
+        "membership_inference": round(3 * attack_rate, 4),
     }

@@ -34,23 +34,34 @@ def alternatives(
     dict
         Of each model: shape (m,) of the positive class, or (m, k) of k > 2 classes.
     """
-    from sklearn.linear_model import LogisticRegression
     from sklearn.tree import DecisionTreeClassifier
 
-    models = {
-        "logistic regression": LogisticRegression(max_iter=_ITERATIONS),
-        f"decision tree of depth {DEPTH}": DecisionTreeClassifier(
-            max_depth=DEPTH, min_samples_leaf=20, random_state=seed
-        ),
-    }
+    tree = DecisionTreeClassifier(max_depth=DEPTH, min_samples_leaf=20, random_state=seed)
     known, asked = _sparse(encoder, train), _sparse(encoder, test)
-    found = {}
-    for name, model in models.items():
-        model.fit(known, labels.codes)
-        probability = np.zeros((asked.shape[0], len(labels.classes)))
-        probability[:, model.classes_] = model.predict_proba(asked)
-        found[name] = probability[:, 1] if len(labels.classes) == 2 else probability
-    return found
+    return {
+        "logistic regression": _fitted(_logistic(), known, labels, asked),
+        f"decision tree of depth {DEPTH}": _fitted(tree, known, labels, asked),
+    }
+
+
+def logistic_regression(
+    encoder: Encoder, train: Features, labels: Labels, test: Features
+) -> npt.NDArray[np.float64]:
+    """Probabilities of the test rows by the first of `alternatives` alone."""
+    return _fitted(_logistic(), _sparse(encoder, train), labels, _sparse(encoder, test))
+
+
+def _logistic() -> Any:
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(max_iter=_ITERATIONS)
+
+
+def _fitted(model: Any, known: Any, labels: Labels, asked: Any) -> npt.NDArray[np.float64]:
+    model.fit(known, labels.codes)
+    probability = np.zeros((asked.shape[0], len(labels.classes)))
+    probability[:, model.classes_] = model.predict_proba(asked)
+    return probability[:, 1] if len(labels.classes) == 2 else probability
 
 
 def _sparse(encoder: Encoder, features: Features) -> Any:

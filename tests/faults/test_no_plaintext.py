@@ -126,6 +126,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         shap_rows=4,
         min_group_rows=20,
         min_group_positives=2,
+        attack_false_positive_rate=0.1,
         gates={
             "roc_auc": 0.0,
             "average_precision": 0.0,
@@ -133,6 +134,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
             "demographic_parity_difference": lenient,
             "equalized_odds_difference": lenient,
             "explanation_agreement": -1.0,
+            "membership_inference": 1.0,
         },
     )
     return made

@@ -29,6 +29,8 @@ EVALUATE = evaluate.EvaluateParams(
     group_correction="none",
     explained_rows=200,
     shap_rows=4,
+    attacked_rows=1000,
+    attack_false_positive_rate=0.1,
     seed=1,
     gates=Gates(
         roc_auc=0.8,
@@ -37,6 +39,7 @@ EVALUATE = evaluate.EvaluateParams(
         demographic_parity_difference=LENIENT,
         equalized_odds_difference=LENIENT,
         explanation_agreement=0.9,
+        membership_inference=None,
     ),
 )
 

@@ -63,6 +63,7 @@ def document() -> dict[str, Any]:
         "demographic_parity_difference": {"cellar": 1.0},
         "equalized_odds_difference": {"cellar": 1.0},
         "explanation_agreement": 0.0,
+        "membership_inference": 1.0,
     }
     return params
 

@@ -75,7 +75,7 @@ def test_roles_of_a_table() -> None:
 
 
 def test_default_gates_are_broken_by_a_useless_model() -> None:
-    gates = default_gates({"no": 940, "yes": 60}, "yes", ["sex"])
+    gates = default_gates({"no": 940, "yes": 60}, "yes", ["sex"], 0.01)
     assert gates["average_precision"] == 0.12
     assert gates["brier"] == pytest.approx(0.0564)
     assert gates["equalized_odds_difference"] == {"sex": 0.1}
