@@ -24,6 +24,7 @@ def chart(
     faint: Points = (),
     guide: Points = (),
     log: bool = False,
+    log_y: bool = False,
 ) -> str:
     """Draw points in a frame that holds them all.
 
@@ -35,10 +36,13 @@ def chart(
         Points joined by a line, and points apart, of which `faint` ones are hollow.
     guide
         Points joined by a dashed line, to compare with.
-    log
-        Whether the axis `x` is logarithmic.
+    log, log_y
+        Whether the axes `x` and `y` are logarithmic.
     """
-    points = [(math.log10(px) if log else px, py) for px, py in (*line, *dots, *faint, *guide)]
+    points = [
+        (math.log10(px) if log else px, math.log10(py) if log_y else py)
+        for px, py in (*line, *dots, *faint, *guide)
+    ]
     left, right = _limits([px for px, _ in points])
     bottom, top = _limits([py for _, py in points])
 
@@ -58,8 +62,8 @@ def chart(
     ]
     parts += [
         f'<path d="M{_LEFT} {down(t):.1f}H{_LEFT + _WIDTH}" stroke="#ddd"/>'
-        f'<text x="{_LEFT - 6}" y="{down(t) + 4:.1f}" text-anchor="end">{t:g}</text>'
-        for t in _ticks(bottom, top)
+        f'<text x="{_LEFT - 6}" y="{down(t) + 4:.1f}" text-anchor="end">{f"{10**t:g}" if log_y else f"{t:g}"}</text>'
+        for t in (_decades(bottom, top) if log_y else _ticks(bottom, top))
     ]
     for ends, style in (
         (places[len(places) - len(guide) :], 'stroke="#767676" stroke-dasharray="5 4"'),

@@ -22,7 +22,7 @@ FORMAT = "lockstep-card/1"
 
 _LIBRARIES = (
     "lockstep", "tensorflow-cpu", "keras", "ai-edge-litert", "numpy", "scikit-learn", "fairlearn", "great-expectations",
-    "dvc", "prefect",
+    "dp-accounting", "dvc", "prefect",
 )  # fmt: skip
 
 

@@ -29,6 +29,7 @@ from lockstep.models.scoring import logits, probabilities
 from lockstep.sealing.vault import open_vault
 from tasks import debias, resample, train
 from tasks._params import Params, key, load_params
+from tasks._privacy import secret_of
 from tasks._stage import write_report
 
 Floats = npt.NDArray[np.float64]
@@ -61,6 +62,7 @@ def run(
     mitigation: debias.DebiasParams,
     resampling: resample.ResampleParams,
     training: train.TrainParams,
+    secret: int | None = None,
 ) -> dict[str, Any]:
     """Train on all folds but one, and score that one.
 
@@ -70,6 +72,8 @@ def run(
         Rows of train and validation, as `debias` leaves them.
     fold, n_folds
         Number of the fold to score, from 0, and how many there are. Rows of identical features are in one fold.
+    secret
+        Of the noise of differential privacy.
 
     Returns
     -------
@@ -111,6 +115,7 @@ def run(
         training,
         NoCheckpoint(),
         transform=fitted.transform,
+        secret=secret,
     )
     probability = _score(trained, rows.filter(pa.array(scored)))
     return {
@@ -148,14 +153,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     params = load_params(FoldParams, args.params)
     vault = open_vault(params.project, args.key_id)
-    parts = [
-        from_parquet(vault.read(getattr(args, part), role=f"debiased-{part}", schema=SCHEMA))
+    contents = [
+        vault.read(getattr(args, part), role=f"debiased-{part}", schema=SCHEMA)
         for part in ("train", "validation")
     ]
+    parts = [from_parquet(content) for content in contents]
     # Training rows may have a weight, which each fold fits anew.
     names = [name for name in parts[0].column_names if name != WEIGHT]
     rows = pa.concat_tables([part.select(names) for part in parts])
     mitigation = load_params(debias.DebiasParams, args.params)
     resampling = load_params(resample.ResampleParams, args.params)
     training = load_params(train.TrainParams, args.params)
-    write_report(args.report, run(rows, args.fold, args.folds, params, mitigation, resampling, training))
+    secret = secret_of(vault, [*contents, f"fold {args.fold} of {args.folds}".encode()], training)
+    write_report(
+        args.report, run(rows, args.fold, args.folds, params, mitigation, resampling, training, secret)
+    )

@@ -26,6 +26,7 @@ from lockstep.sealing.vault import open_vault
 from tasks import resample, train
 from tasks._fold import Floats, NoCheckpoint, answers_of
 from tasks._params import load_params
+from tasks._privacy import secret_of
 from tasks._stage import write_report
 
 
@@ -35,6 +36,7 @@ def run(
     transform: Decorrelation | None,
     resampling: resample.ResampleParams,
     training: train.TrainParams,
+    secret: int | None = None,
 ) -> dict[str, Any]:
     """Train on the resampled rows, and judge on the validation rows.
 
@@ -50,7 +52,9 @@ def run(
     The validation rows chose the epoch, too, so that all methods are flattered alike.
     """
     resampled = resample.run(train_rows, resampling)
-    trained = train.run(resampled.train, validation, training, NoCheckpoint(), transform=transform)
+    trained = train.run(
+        resampled.train, validation, training, NoCheckpoint(), transform=transform, secret=secret
+    )
     codes = labels_of(validation, training.target, training.positive).codes
     curve = trained.report["calibration"]
     intercepts = list(curve["intercepts"].values()) if "intercepts" in curve else [curve["intercept"]]
@@ -98,14 +102,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     resampling = load_params(resample.ResampleParams, args.params)
     training = load_params(train.TrainParams, args.params)
     vault = open_vault(training.project, args.key_id)
-    train_rows, validation = (
-        from_parquet(vault.read(getattr(args, part), role=f"debiased-{part}", schema=SCHEMA))
+    contents = [
+        vault.read(getattr(args, part), role=f"debiased-{part}", schema=SCHEMA)
         for part in ("train", "validation")
-    )
+    ]
     transform = decorrelation.from_json(
         vault.read(args.transform, role="transform", schema=decorrelation.SCHEMA)
     )
     started = time.perf_counter()
-    report = run(train_rows, validation, transform, resampling, training)
+    secret = secret_of(vault, contents, training)
+    train_rows, validation = map(from_parquet, contents)
+    report = run(train_rows, validation, transform, resampling, training, secret)
     report["figures"]["seconds"] = time.perf_counter() - started
     write_report(args.report, report)

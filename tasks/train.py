@@ -38,7 +38,8 @@ from lockstep.progress import track
 from lockstep.sealing.vault import open_vault
 from tasks._checkpoint import SealedCheckpoint
 from tasks._groups import groups_of, protected
-from tasks._params import Params, key, load_params
+from tasks._params import key, load_params
+from tasks._privacy import PrivacyParams, privacy_of, promise_of, secret_of
 from tasks._reduction import reduced
 from tasks._stage import arguments, command, measured, write_report
 
@@ -48,7 +49,7 @@ HEAVY = ("tensorflow", "keras")
 SCALARS = Path(".lockstep/tensorboard/train")
 
 
-class TrainParams(Params):
+class TrainParams(PrivacyParams):
     section = "train"
 
     project: str = key("project")
@@ -111,6 +112,7 @@ def run(
     checkpoint: Checkpoint,
     on_epoch: Callable[[Epoch], None] = _ignore,
     transform: Decorrelation | None = None,
+    secret: int | None = None,
 ) -> Trained:
     """Fit encoder and network on the training rows, calibrate on the validation rows.
 
@@ -122,13 +124,18 @@ def run(
         Called after each epoch.
     transform
         What `debias` has the encoder take from the features.
+    secret
+        Of the noise of differential privacy (`tasks._privacy.secret_of`).
 
     Raises
     ------
+    ParameterError
+        Parameters do not go together.
     DataError
         A validation row was made by a sampler, or a feature is of a type that cannot be encoded.
     """
     refuse_made_rows(validation, "validation")
+    privacy = privacy_of(params, secret)
     names = features(train_rows.column_names, params.target)
     encoder, data = encode(train_rows, params, transform)
     labels = labels_of(validation, params.target, params.positive, encoder.classes).codes
@@ -138,6 +145,8 @@ def run(
         np.ones(len(validation), dtype=np.float32),
     )
     network, schedule, ensemble = plan_of(encoder, params, len(data.targets))
+    schedule = replace(schedule, privacy=privacy)
+    promise = promise_of(privacy, params.dp_delta, schedule.resolved(len(data.targets)), len(data.targets))
     if data.groups is not None:
         schedule = _against_adversary(schedule, int(data.groups.max()) + 1, params)
     points = params.grid_size if params.mitigation == "grid" else 1
@@ -180,6 +189,7 @@ def run(
         "epochs": len(trained.curve),
         "best_epoch": trained.best_epoch,
         "best_val_average_precision": average_precision(held_out.targets, answers),
+        "differential_privacy": promise,
         "calibration": {"method": "platt", "slope": slope, **_intercepts(encoder.classes, intercepts)},
     }
     return Trained(encoder.to_json(), saving.to_bytes(trained.network, trained.model), trained.curve, report)
@@ -308,7 +318,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         train_rows, validation = map(from_parquet, inputs[:2])
         transform = decorrelation.from_json(inputs[2])
         with Scalars(SCALARS) as scalars:
-            result = run(train_rows, validation, params, checkpoint, scalars.write, transform)
+            secret = secret_of(vault, inputs, params)
+            result = run(train_rows, validation, params, checkpoint, scalars.write, transform, secret)
         vault.write(args.encoder, result.encoder, role="encoder", schema=ENCODER_SCHEMA)
         vault.write(args.model, result.network, role="float-model", schema=saving.SCHEMA)
         write_atomic(args.curve, _curve_table(result.curve))

@@ -27,6 +27,7 @@ def _model_class() -> Any:
         focal_gamma = 0.0
         own_step: Any = None
         adversary: Any = None
+        private: Any = None
 
         def train_step(self, batch: Any) -> dict[str, Any]:
             return {"loss": train_step(self, batch)}
@@ -35,17 +36,31 @@ def _model_class() -> Any:
 
 
 def loss_of(model: Any, inputs: Any, targets: Any, weights: Any, logits: Any) -> Any:
-    """This replica's share of the loss of a batch: the mean over all replicas' rows of the members' losses.
+    """This replica's share of the loss of a batch: the mean over all replicas' rows of `row_losses`, and penalties.
 
-    A row's loss is its cross-entropy, or the focal loss where the model's ``focal_gamma`` is not 0.
+    Parameters
+    ----------
+    weights
+        Of the rows, shape (n,).
+    """
+    import tensorflow as tf
+
+    replicas = tf.distribute.get_replica_context()
+    n_rows = replicas.all_reduce("SUM", tf.cast(tf.shape(targets)[0], tf.float32))
+    penalties = tf.add_n(model.losses) / replicas.num_replicas_in_sync if model.losses else 0.0
+    return tf.reduce_sum(row_losses(model, targets, logits) * weights) / n_rows + penalties
+
+
+def row_losses(model: Any, targets: Any, logits: Any) -> Any:
+    """Sum of the members' losses of each row, shape (n,).
+
+    A member's is its cross-entropy, or the focal loss where the model's ``focal_gamma`` is not 0.
 
     Parameters
     ----------
     targets
         Shape (n, 1): probability of the positive class; (n, k): of each class. They are smoothed by the model's
         ``label_smoothing`` (Szegedy et al. 2016, arXiv:1512.00567).
-    weights
-        Of the rows, shape (n,).
     logits
         What the model answered, shape (n, members, 1 or k): each member learns the targets by itself.
     """
@@ -57,22 +72,21 @@ def loss_of(model: Any, inputs: Any, targets: Any, weights: Any, logits: Any) ->
     gamma = model.focal_gamma
     of_members = focal(targets, logits, gamma) if gamma else cross_entropy(targets, logits)
     # Their sum, so that each has the gradient that it would have alone, before all are clipped together.
-    each = tf.reduce_sum(of_members, axis=1)
-    replicas = tf.distribute.get_replica_context()
-    n_rows = replicas.all_reduce("SUM", tf.cast(tf.shape(targets)[0], tf.float32))
-    penalties = tf.add_n(model.losses) / replicas.num_replicas_in_sync if model.losses else 0.0
-    return tf.reduce_sum(each * weights) / n_rows + penalties
+    return tf.reduce_sum(of_members, axis=1)
 
 
 def train_step(model: Any, batch: Any) -> Any:
     """Update `model` by one batch of inputs, targets and weights; return its mean loss over members and all rows.
 
-    With an adversary (`lockstep.models.adversary.attach`) the targets are a pair: these, and each row's group.
+    With an adversary (`lockstep.models.adversary.attach`) the targets are a pair: these, and each row's group. Of a
+    ``private`` model (`lockstep.models.private_gradients.Private`) the mean is over the rows that were expected.
     """
     import tensorflow as tf
 
     if model.adversary:
         gradients, loss, logits = adversary.gradients(model, loss_of, batch)
+    elif model.private:
+        gradients, loss, logits = model.private.gradients(model, row_losses, batch)
     else:
         inputs, targets, weights = batch
         with tf.GradientTape() as tape:

@@ -15,9 +15,11 @@ from lockstep.models import checkpoints
 from lockstep.models.adversary import Adversary, attach
 from lockstep.models.checkpoints import Arrays, Epoch, State, gains
 from lockstep.models.determinism import make_deterministic as make_deterministic
+from lockstep.models.differential_privacy import Privacy, poisson_batches
 from lockstep.models.divergence import NotFinite, explain
 from lockstep.models.network import Network, Precision, build, build_for_training, inference
 from lockstep.models.optimizers import make_optimizer
+from lockstep.models.private_gradients import Private
 from lockstep.models.schedules import drops, make_schedule
 from lockstep.models.scoring import average_precision, cross_entropy, logits, network_inputs, slices
 from lockstep.models.step import run_steps
@@ -54,6 +56,8 @@ class Schedule:
         Of initial weights, dropout and the order of rows.
     adversary
         What the network is trained against, by the groups of `Data`.
+    privacy
+        What hides each row in the steps. Batches are then Poisson samples of `batch_size` rows in the mean.
     """
 
     epochs: int
@@ -73,6 +77,11 @@ class Schedule:
     patience: int = 4
     min_gain: float = 0.0
     adversary: Adversary | None = None
+    privacy: Privacy | None = None
+
+    def steps(self, n_rows: int) -> int:
+        """Steps of an epoch over `n_rows` rows."""
+        return -(-n_rows // self.batch_size)
 
     def resolved(self, n_rows: int) -> Schedule:
         """The same for a table of `n_rows` rows, in numbers that hold for it."""
@@ -164,7 +173,7 @@ def train(
     """
     make_deterministic(schedule.seed)
     schedule = schedule.resolved(len(data.targets))
-    steps = -(-len(data.targets) // schedule.batch_size)
+    steps = schedule.steps(len(data.targets))
     strategy = strategy or _strategy()
     with strategy.scope():
         model = build_for_training(
@@ -191,6 +200,8 @@ def train(
             checkpoints.assign(model.weights, initial)
         if schedule.adversary:
             attach(model, schedule.adversary)
+        if schedule.privacy:
+            model.private = Private(model, schedule.privacy, min(schedule.batch_size, len(data.targets)))
         if start is None:
             state = checkpoints.initial(model)
         else:
@@ -211,7 +222,7 @@ def train(
             raise explain(model, state, batches, found.step, slices(validation.features)) from None
         figures = Epoch(
             epoch,
-            float(np.average(losses, weights=_batch_rows(len(data.targets), schedule.batch_size))),
+            float(np.average(losses, weights=_batch_rows(len(data.targets), schedule))),
             val_average_precision,
             val_loss,
             float(model.optimizer.learning_rate),
@@ -266,9 +277,12 @@ def _one_pass(model: Any, batches: Any, strategy: Any) -> list[float]:
     return losses
 
 
-def _batch_rows(n_rows: int, batch_size: int) -> npt.NDArray[np.int_]:
-    starts = np.arange(0, n_rows, batch_size)
-    return np.minimum(n_rows - starts, batch_size)
+def _batch_rows(n_rows: int, schedule: Schedule) -> npt.NDArray[np.int_]:
+    """How much the loss of each step of an epoch counts."""
+    starts = np.arange(0, n_rows, schedule.batch_size)
+    if schedule.privacy:
+        return np.ones_like(starts)
+    return np.minimum(n_rows - starts, schedule.batch_size)
 
 
 def _figures(infer: Any, validation: Data, steps: int) -> tuple[float, float]:
@@ -288,10 +302,8 @@ def as_tensors(data: Data) -> Any:
 
 
 def batches_of(tensors: Any, schedule: Schedule, epoch: int) -> Any:
-    """Batches of one epoch: their order depends on seed and epoch alone, so that a resumed run sees the same one."""
+    """Batches of one epoch: their rows depend on seed and epoch alone, so that a resumed run sees the same ones."""
     import tensorflow as tf
-
-    order = np.random.default_rng((schedule.seed, epoch)).permutation(len(tensors[-1]))
 
     # AutoGraph would write the generated source to a temporary file.
     @tf.autograph.experimental.do_not_convert
@@ -299,4 +311,19 @@ def batches_of(tensors: Any, schedule: Schedule, epoch: int) -> Any:
         return tf.nest.map_structure(lambda part: tf.gather(part, rows), tensors)
 
     # Beside the training step, and batch by batch: a dataset of rows would handle each by itself.
-    return tf.data.Dataset.from_tensor_slices(order).batch(schedule.batch_size).map(gather).prefetch(2)
+    return _row_numbers(len(tensors[-1]), schedule, epoch).map(gather).prefetch(2)
+
+
+def _row_numbers(n_rows: int, schedule: Schedule, epoch: int) -> Any:
+    """Numbers of each batch's rows."""
+    import tensorflow as tf
+
+    if schedule.privacy is None:
+        order = np.random.default_rng((schedule.seed, epoch)).permutation(n_rows)
+        return tf.data.Dataset.from_tensor_slices(order).batch(schedule.batch_size)
+    seed = (schedule.privacy.secret, epoch)
+    batches = poisson_batches(n_rows, schedule.batch_size, schedule.steps(n_rows), seed)
+    lengths = [len(rows) for rows in batches]
+    return tf.data.Dataset.from_tensor_slices(
+        tf.RaggedTensor.from_row_lengths(np.concatenate(batches), lengths)
+    )

@@ -23,16 +23,17 @@ from lockstep.evaluation.card.blocks import (
     words,
 )
 from lockstep.evaluation.card.compliance import checklist
+from lockstep.evaluation.card.privacy import privacy
 
 _Make = Callable[[Document], Iterable[Block]]
 
 _SHOWN_REPORTS = {
     "validate", "split", "debias", "resample", "train", "training", "compress", "evaluation", "metrics", "roc", "pr",
-    "deploy",
+    "deploy", "lira",
 }  # fmt: skip
 _SHOWN_PARTS = {
     "candidate", "verdict", "gates", "metrics", "intervals", "n_test", "labels", "unseen", "fairness",
-    "explanations", "alternatives", "reliability",
+    "explanations", "alternatives", "reliability", "membership",
 }  # fmt: skip
 _MOST_ASSOCIATED = 10
 
@@ -131,7 +132,12 @@ def _model(document: Document) -> Iterator[Block]:
             drawn, "Layers of the network; what is dropped in training passes everything when it scores."
         )
     yield from of_any(
-        "Training", {key: part for key, part in train.items() if key not in ("features", "network")}
+        "Training",
+        {
+            key: part
+            for key, part in train.items()
+            if key not in ("features", "network", "differential_privacy")
+        },
     )
     yield facts("Columns", {"features": train["features"]})
 
@@ -318,6 +324,7 @@ _SECTIONS: tuple[tuple[str, _Make], ...] = (
     ("Fairness", _fairness),
     ("Explanations", _explanations),
     ("Interpretable alternatives", _alternatives),
+    ("Privacy", privacy),
     (_REST, lambda document: ()),
     ("Training curve", _training),
     ("Compression", _compression),

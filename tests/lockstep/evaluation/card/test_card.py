@@ -126,6 +126,59 @@ def test_a_guide_is_drawn_dashed() -> None:
     assert chart("t", "x", "y", line=[(0, 0), (1, 1)], guide=[(0, 0), (1, 1)]).count("stroke-dasharray") == 1
 
 
+def _membership() -> dict[str, object]:
+    roc = [
+        {"false_positive_rate": 10.0**-i, "true_positive_rate": 2 * 10.0**-i if i else 1.0}
+        for i in (4, 3, 2, 1, 0)
+    ]
+    figures = {"true_positive_rate": 0.0021, "interval": [0.001, 0.003], "roc_auc": 0.51, "roc": roc}
+    groups = {"groups": {"Female": {"true_positive_rate": 0.0017}}, "left_out": ["Other"]}
+    return {
+        "false_positive_rate": 0.001, "n_members": 40_001, "n_others": 40_002, "judged": "loss",
+        "attacks": {"loss": figures}, "by_group": {"sex": groups},
+    }  # fmt: skip
+
+
+def test_privacy_says_what_attacks_find_and_what_training_promises() -> None:
+    attacked = document()
+    attacked["reports"]["evaluation"]["membership"] = _membership()
+    attacked["reports"]["train"]["differential_privacy"] = None
+    text = _text(render(attacked))
+    for words in ("40,001 training rows", "0.0021", "too small to tell: Other", "LiRA, the strongest attack",
+                  "no promise of differential privacy"):  # fmt: skip
+        assert words in text, words
+    attacked["reports"]["train"]["differential_privacy"] = {
+        "epsilon": 1.79,
+        "delta": 1e-6,
+        "not_covered": ["bins"],
+    }
+    attacked["reports"]["lira"] = {"networks": 8, "attack": _membership()["attacks"]["loss"]}  # type: ignore[index]
+    pictures = {
+        ElementTree.fromstring(block.svg).get("aria-label")
+        for section in sections(attacked)
+        for block in section.blocks
+        if isinstance(block, Picture)
+    }
+    assert {"Membership inference by loss", "Membership inference by LiRA"} <= pictures
+    text = _text(render(attacked))
+    assert "epsilon 1.79 delta 1e-06" in text
+    assert "does not cover: bins" in text
+    assert "was not run" not in text
+    few = {"false_positive_rate": 0.001, "n_members": 90, "n_others": 80}
+    attacked["reports"]["evaluation"]["membership"] = few
+    assert "Too few rows to tell" in _text(render(attacked))
+
+
+def test_both_axes_may_be_logarithmic() -> None:
+    drawn = chart("t", "x", "y", line=[(0.001, 0.002), (1, 1)], log=True, log_y=True)
+    texts = [
+        element.text for element in ElementTree.fromstring(drawn).iter("{http://www.w3.org/2000/svg}text")
+    ]
+    assert texts.count("0.01") == 2
+    heights = [point.split(",")[1] for point in re.findall(r'points="([^"]*)"', drawn)[0].split()]
+    assert float(heights[0]) > float(heights[1])
+
+
 def test_two_runs_side_by_side() -> None:
     other = document()
     other["reports"]["evaluation"]["metrics"]["roc_auc"] = 0.9
