@@ -12,13 +12,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,22 +33,25 @@ CENSUS = Path("data/raw/census.parquet")
 SUITE = Path("data/expectations.json")
 
 _MEASURED = """
-import importlib, json, resource, sys, time
+import importlib, json, sys, time
 stage, argv = sys.argv[1], sys.argv[2:]
 main = importlib.import_module(f"tasks.{stage}").main
 if stage == "validate":
     import great_expectations, pandas
     great_expectations.get_context(mode="ephemeral")
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-imports, wall, cpu = peak(), time.perf_counter(), time.process_time()
+if stage == "debias":
+    import fairlearn.metrics, scipy.stats, sklearn.linear_model, sklearn.model_selection
+def memory(what):
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) / 1024 for line in status if line.startswith(what))
+imports, wall, cpu = memory("VmRSS"), time.perf_counter(), time.process_time()
 main(argv)
 print(json.dumps({"seconds": time.perf_counter() - wall, "cpu": time.process_time() - cpu,
-    "imports": imports, "peak": peak()}))
+    "imports": imports, "peak": memory("VmHWM")}))
 """
 
 
-def sizes(tables: list[Path]) -> None:
+def sizes(tables: list[Path], stages: Sequence[str]) -> None:
     """Print time and peak memory of each stage for each table."""
     print(
         "| stage | rows | seconds | cpu seconds | peak MiB | beyond imports |\n| --- | --- | --- | --- | --- | --- |"
@@ -55,16 +59,17 @@ def sizes(tables: list[Path]) -> None:
     for table in tables:
         rows = pq.ParquetFile(table).metadata.num_rows
         with tempfile.TemporaryDirectory() as folder:
-            _prepare(Path(folder), rows)
-            for stage, figures in _stages(Path(folder), table.resolve()):
+            prepare(Path(folder), rows)
+            for stage in stages:
+                figures = measure(stage, Path(folder), table)
                 print(
-                    f"| {stage} | {rows:,} | {figures['seconds']:.0f} | {figures['cpu']:.0f} | {figures['peak']:.0f} | "
+                    f"| {stage} | {rows:,} | {figures['seconds']:.1f} | {figures['cpu']:.1f} | {figures['peak']:.0f} | "
                     f"{figures['peak'] - figures['imports']:.0f} |",
                     flush=True,
                 )
 
 
-def _prepare(folder: Path, rows: int) -> None:
+def prepare(folder: Path, rows: int) -> None:
     """A project whose suite takes that many rows."""
     shutil.copy2("params.yaml", folder)
     os.environ["LOCKSTEP_KEYRING"] = str(folder / "keyring.json")
@@ -74,28 +79,15 @@ def _prepare(folder: Path, rows: int) -> None:
     for expectation in suite["expectations"]:
         if expectation["type"] == "expect_table_row_count_to_be_between":
             expectation["kwargs"] = {"min_value": rows, "max_value": rows}
-    (folder / "expectations.json").write_text(json.dumps(suite), encoding="utf-8")
+    for part in ("data/split", "data/debiased", "reports"):
+        (folder / part).mkdir(parents=True)
+    (folder / SUITE).write_text(json.dumps(suite), encoding="utf-8")
 
 
-def _stages(folder: Path, table: Path) -> list[tuple[str, dict[str, float]]]:
-    paths = {
-        "validate": ["--source", str(table), "--expectations", "expectations.json", "--report", "validate.json",
-                     "--page", "validation.html"],
-        "encrypt": ["--source", str(table), "--validation", "validate.json", "--key-id", "lockstep.key-id",
-                    "--table", "source.sealed"],
-        "split": ["--source", "source.sealed", "--key-id", "lockstep.key-id", *_parts(""), "--report", "split.json"],
-        "debias": [*_parts(""), "--expectations", "expectations.json", "--key-id", "lockstep.key-id", *_parts("-out"),
-                   "--transform", "transform.sealed", "--report", "debias.json"],
-    }  # fmt: skip
-    return [(stage, _measure(stage, paths[stage], folder)) for stage in STAGES]
-
-
-def _parts(suffix: str) -> list[str]:
-    names = [f"{part}{suffix}" for part in ("train", "validation", "test")]
-    return [argument for name in names for argument in (f"--{name}", f"{name}.sealed")]
-
-
-def _measure(stage: str, argv: list[str], folder: Path) -> dict[str, float]:
+def measure(stage: str, folder: Path, table: Path) -> dict[str, float]:
+    """Run a stage of dvc.yaml on `table` in a process of its own, in `folder`."""
+    command = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"][stage]["cmd"]
+    argv = [str(table.resolve()) if word == str(CENSUS) else word for word in shlex.split(command)[3:]]
     finished = subprocess.run(
         [sys.executable, "-c", _MEASURED, stage, *argv],
         cwd=folder,
@@ -164,11 +156,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("what", choices=["sizes", "ratio"])
     parser.add_argument("tables", nargs="*", type=Path)
+    parser.add_argument(
+        "--stages", nargs="+", choices=STAGES, default=STAGES, help="of `sizes`, in this order"
+    )
     options = parser.parse_args()
     if options.what == "ratio":
         ratio()
     else:
-        sizes(options.tables or [CENSUS])
+        sizes(options.tables or [CENSUS], options.stages)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -51,7 +52,8 @@ class Split(NamedTuple):
     seen
         Whether a row of train or validation has the same features or id; shape (n,), true for test rows only.
     groups
-        Groups of rows that stand on one side, shape (n,); None where there is no id column.
+        Groups of rows that stand on one side, shape (n,), among the rows of train and validation and, with other
+        numbers, among the test rows; None where there is no id column.
     columns
         Of the source, that go along.
     report
@@ -118,19 +120,20 @@ def run(source: Batches, params: SplitParams) -> Split:
         raise DataError("No feature is left beside the target, data.sensitive and data.not_features.")
     twins = identical_rows(source, seen_by_model)
     ids = _ids(source, params.id_column)
-    groups = twins if ids is None else joined(twins, ids)
     kept = np.ones(source.num_rows, dtype=bool)
     if params.time_column is not None:
         test, validation, kept = _by_time(_times(source, params.time_column), ids, params)
         _require_classes(labels, {"train": kept & ~test & ~validation, "validation": validation})
     else:
         if params.split_column is None:
-            test = hold_out(groups, labels.codes, params.test_share, params.seed)
+            test = hold_out(_groups(twins, ids), labels.codes, params.test_share, params.seed)
         else:
             test = _own_test(source, params.split_column)
         validation = np.zeros(source.num_rows, dtype=bool)
         rest = np.flatnonzero(~test)
-        validation[rest] = hold_out(groups[rest], labels.codes[rest], params.validation_share, params.seed)
+        validation[rest] = hold_out(
+            _groups(twins, ids, rest), labels.codes[rest], params.validation_share, params.seed
+        )
     earlier = kept & ~test
     train = earlier & ~validation
     twin_seen = np.isin(twins[test], twins[earlier])
@@ -152,7 +155,29 @@ def run(source: Batches, params: SplitParams) -> Split:
     part = np.full(source.num_rows, -1, dtype=np.int8)
     for number, rows in enumerate((train, validation, test)):
         part[rows] = number
-    return Split(part, seen, None if ids is None else groups, columns, report)
+    return Split(part, seen, None if ids is None else _apart(twins, ids, test), columns, report)
+
+
+def _groups(
+    twins: npt.NDArray[np.int64], ids: npt.NDArray[np.int64] | None, rows: npt.NDArray[np.int64] | None = None
+) -> npt.NDArray[np.int64]:
+    """Groups among `rows` (None: all) that have to stand on one side, by their first row; no other row counts.
+
+    Otherwise a test row would decide: it may connect two training rows, and comes before others in the numbering.
+    """
+    if rows is not None:
+        twins, ids = twins[rows], None if ids is None else ids[rows]
+    groups = np.asarray(pd.factorize(twins)[0], dtype=np.int64)
+    return groups if ids is None else joined(groups, ids)
+
+
+def _apart(twins: npt.NDArray[np.int64], ids: npt.NDArray[np.int64], test: Mask) -> npt.NDArray[np.int64]:
+    """Groups among the earlier rows, then those among the test rows."""
+    groups = np.empty(len(test), dtype=np.int64)
+    earlier = np.flatnonzero(~test)
+    groups[earlier] = _groups(twins, ids, earlier)
+    groups[test] = groups[earlier].max() + 1 + _groups(twins, ids, np.flatnonzero(test))
+    return groups
 
 
 def _by_time(

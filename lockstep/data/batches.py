@@ -19,7 +19,7 @@ from lockstep.errors import DataError
 BATCH_ROWS = 1 << 16
 
 _BATCH_BYTES = 64 << 20
-_GROUP_BYTES = 192 << 20
+_GROUP_BYTES = 64 << 20
 
 
 class Batches(Protocol):
@@ -176,7 +176,7 @@ def open_batches(
 class ParquetSink:
     """Writes record batches as one Parquet file, as `lockstep.data.tables.to_parquet` writes a table.
 
-    A table of up to 192 MiB in memory is one row group, and its bytes are those of `to_parquet`; a larger one has
+    A table of up to 64 MiB in memory is one row group, and its bytes are those of `to_parquet`; a larger one has
     several, so that it is never in memory as a whole.
     """
 

@@ -23,8 +23,25 @@ def identical_rows(table: Batches, columns: Sequence[str]) -> npt.NDArray[np.int
     Rows are equal whose digests of 64 bits are. That two different ones of n rows share one has a probability of about
     n² / 2**65, 3e-6 for ten million; they would be kept on one side of a split like twins.
     """
-    digests = [_digests(batch) for batch in table.batches(columns)]
-    return np.asarray(pd.factorize(np.concatenate(digests))[0], dtype=np.int64)
+    digests = np.empty(table.num_rows, dtype=np.uint64)
+    start = 0
+    for batch in table.batches(columns):
+        digests[start : start + batch.num_rows] = _digests(batch)
+        start += batch.num_rows
+    return _numbered(digests)
+
+
+def _numbered(digests: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+    """`pandas.factorize` by sorting, in half the memory."""
+    order = np.argsort(digests, kind="stable")
+    is_first = np.empty(len(digests), dtype=bool)
+    is_first[:1] = True
+    np.not_equal(digests[order[1:]], digests[order[:-1]], out=is_first[1:])
+    # The first row of each row's group, then how many such there are before it.
+    first = np.empty(len(digests), dtype=np.int64)
+    first[order] = order[is_first][np.cumsum(is_first, dtype=np.int64) - 1]
+    del order
+    return np.asarray((np.cumsum(first == np.arange(len(first))) - 1)[first], dtype=np.int64)
 
 
 def _digests(batch: pa.RecordBatch) -> npt.NDArray[np.uint64]:

@@ -116,9 +116,8 @@ def hold_out(groups: npt.NDArray[np.int64], labels: npt.NDArray[Any], share: flo
     DataError
         A class is left with no row on one of the two sides.
     """
-    drawn = _drawn(groups, labels, seed)
-    chosen_groups = drawn.index[drawn["middle"] <= drawn["rows"] * share]
-    chosen = np.isin(groups, chosen_groups)
+    number, place = _drawn(groups, labels, seed)
+    chosen = (place <= share)[number]
     counts = np.unique(labels, return_counts=True)[1]
     for side in (chosen, ~chosen):
         if len(np.unique(labels[side])) < len(counts):
@@ -149,9 +148,8 @@ def folds(
     DataError
         A class is missing in a fold.
     """
-    drawn = _drawn(groups, labels, seed)
-    of_group = (drawn["middle"] / drawn["rows"] * n_folds).astype(np.int64)
-    fold = np.asarray(of_group.reindex(groups), dtype=np.int64)
+    numbers, place = _drawn(groups, labels, seed)
+    fold = (place * n_folds).astype(np.int64)[numbers]
     classes, counts = np.unique(labels, return_counts=True)
     for number in range(n_folds):
         if len(np.unique(labels[fold == number])) < len(classes):
@@ -162,23 +160,31 @@ def folds(
     return fold
 
 
-def _drawn(groups: npt.NDArray[np.int64], labels: npt.NDArray[Any], seed: int) -> pd.DataFrame:
-    """Groups in the order of a draw, each under the rarest class among its rows.
+def _drawn(
+    groups: npt.NDArray[np.int64], labels: npt.NDArray[Any], seed: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Put the groups in a drawn order, each among those of the rarest class among its rows.
 
     Returns
     -------
-    DataFrame indexed by group
-        ``rows``, those of all groups of its class, and ``middle``, the place of the group's middle among them.
+    number : ndarray of int64, shape (n,)
+        Of each row's group, from 0.
+    place : ndarray of float64, shape (n_groups,)
+        Share of its class's rows that lie before the middle of a group.
     """
-    classes, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    number = np.unique(groups, return_inverse=True)[1]
+    codes, counts = np.unique(labels, return_inverse=True, return_counts=True)[1:]
+    sizes = np.bincount(number)
+    rarest = np.full(len(sizes), len(counts), dtype=np.int64)
     # Rank 0 is the rarest class.
-    rank = np.empty(len(classes), dtype=np.int64)
-    rank[np.argsort(counts, kind="stable")] = np.arange(len(classes))
-    per_group = (
-        pd.DataFrame({"group": groups, "rank": rank[codes]}).groupby("group")["rank"].agg(["min", "size"])
-    )
-    drawn = per_group.sample(frac=1.0, random_state=seed)
-    by_class = drawn.groupby("min")["size"]
-    drawn["middle"] = by_class.cumsum() - drawn["size"] + drawn["size"] / 2
-    drawn["rows"] = by_class.transform("sum")
-    return drawn
+    for rank, code in enumerate(np.argsort(counts, kind="stable")):
+        of_class = number[codes == code]
+        rarest[of_class] = np.minimum(rarest[of_class], rank)
+    order = np.random.RandomState(seed).permutation(len(sizes))
+    place = np.empty(len(sizes))
+    for rank in range(len(counts)):
+        drawn = order[rarest[order] == rank]
+        if len(drawn):
+            before = np.cumsum(sizes[drawn])
+            place[drawn] = (before - sizes[drawn] / 2) / before[-1]
+    return number, place

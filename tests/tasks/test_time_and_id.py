@@ -97,6 +97,28 @@ def test_the_sources_own_test_rows_of_a_known_id_are_seen() -> None:
     assert test[columns.SEEN].to_pylist() == [client in known for client in of(test, "client")]
 
 
+@pytest.mark.parametrize("by", [{"split_column": "part"}, {"time_column": "when"}])
+def test_test_rows_do_not_decide_about_the_others(by: dict[str, str]) -> None:
+    """Neither their features and labels do nor, where the source marks them, their ids, which connect other rows."""
+    own = params(id_column="client", sensitive=[], **by)
+    is_test = DAY >= 45 if "time_column" in by else RNG.random(SIZE) < 0.3
+    source = SOURCE.drop_columns(["row", "score"]).append_column(
+        "part", pa.array(np.where(is_test, "test", "train"))
+    )
+    if "time_column" in by:
+        source = source.drop_columns(["part"])
+    before = split_tables(source, own)
+    names = ["height", "word", "sex", "y", *(["client"] if "split_column" in by else [])]
+    # What another row holds is the most that garbage can do: it makes twins.
+    there, shuffled = np.flatnonzero(is_test), np.arange(SIZE)
+    shuffled[there] = RNG.integers(0, SIZE, len(there))
+    for name in names:
+        source = source.set_column(source.column_names.index(name), name, source[name].take(shuffled))
+    after = split_tables(source, own)
+    assert after[2] != before[2]
+    assert after[:2] == before[:2]
+
+
 @pytest.mark.parametrize(
     ("update", "words"),
     [
