@@ -215,17 +215,19 @@ def _keep_apart(
     tables = list(parts.values())
     own = {name: name for name in parts["train"].schema.names}
     whole = Selection(tables, own)
-    twins = groups = identical_rows(whole, columns.features(own, params.target))
-    if columns.GROUP in own:
-        groups = joined(twins, whole.read([columns.GROUP])[columns.GROUP].to_numpy())
+    twins = identical_rows(whole, columns.features(own, params.target))
+    ids = whole.read([columns.GROUP])[columns.GROUP].to_numpy() if columns.GROUP in own else None
     names = np.array(list(parts))
     sizes = [table.num_rows for table in tables]
     side = np.repeat(np.arange(len(names), dtype=np.int8), sizes)
     before, test = side.copy(), names == "test"
     if params.time_column is None:
-        if params.split_column is None:
-            side[test[side] & np.isin(groups, groups[~test[side]])] = 0
-        side[(names[side] == "validation") & np.isin(groups, groups[side == 0])] = 0
+        # The source's own test rows stay where they are, and must not connect others.
+        movable = np.flatnonzero(~test[side] if params.split_column is not None else side >= 0)
+        groups, moved = joined(twins[movable], None if ids is None else ids[movable]), side[movable]
+        moved[test[moved] & np.isin(groups, groups[~test[moved]])] = 0
+        moved[(names[moved] == "validation") & np.isin(groups, groups[moved == 0])] = 0
+        side[movable] = moved
     labels = labels_of(whole.read([params.target]), params.target, params.positive)
     for number, part in enumerate(names):
         if len(np.unique(labels.codes[side == number])) < len(labels.classes):

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -126,13 +125,17 @@ def run(source: Batches, params: SplitParams) -> Split:
         _require_classes(labels, {"train": kept & ~test & ~validation, "validation": validation})
     else:
         if params.split_column is None:
-            test = hold_out(_groups(twins, ids), labels.codes, params.test_share, params.seed)
+            test = hold_out(joined(twins, ids), labels.codes, params.test_share, params.seed)
         else:
             test = _own_test(source, params.split_column)
         validation = np.zeros(source.num_rows, dtype=bool)
         rest = np.flatnonzero(~test)
+        # A test row must not decide: it may connect two training rows, or come before others in the numbering.
         validation[rest] = hold_out(
-            _groups(twins, ids, rest), labels.codes[rest], params.validation_share, params.seed
+            joined(twins[rest], None if ids is None else ids[rest]),
+            labels.codes[rest],
+            params.validation_share,
+            params.seed,
         )
     earlier = kept & ~test
     train = earlier & ~validation
@@ -158,25 +161,11 @@ def run(source: Batches, params: SplitParams) -> Split:
     return Split(part, seen, None if ids is None else _apart(twins, ids, test), columns, report)
 
 
-def _groups(
-    twins: npt.NDArray[np.int64], ids: npt.NDArray[np.int64] | None, rows: npt.NDArray[np.int64] | None = None
-) -> npt.NDArray[np.int64]:
-    """Groups among `rows` (None: all) that have to stand on one side, by their first row; no other row counts.
-
-    Otherwise a test row would decide: it may connect two training rows, and comes before others in the numbering.
-    """
-    if rows is not None:
-        twins, ids = twins[rows], None if ids is None else ids[rows]
-    groups = np.asarray(pd.factorize(twins)[0], dtype=np.int64)
-    return groups if ids is None else joined(groups, ids)
-
-
 def _apart(twins: npt.NDArray[np.int64], ids: npt.NDArray[np.int64], test: Mask) -> npt.NDArray[np.int64]:
     """Groups among the earlier rows, then those among the test rows."""
     groups = np.empty(len(test), dtype=np.int64)
-    earlier = np.flatnonzero(~test)
-    groups[earlier] = _groups(twins, ids, earlier)
-    groups[test] = groups[earlier].max() + 1 + _groups(twins, ids, np.flatnonzero(test))
+    groups[~test] = joined(twins[~test], ids[~test])
+    groups[test] = groups[~test].max() + 1 + joined(twins[test], ids[test])
     return groups
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lockstep.data.batches import Batches, plain
+from lockstep.data.splitting import numbered
 
 # Odd, so that a multiplication loses nothing; the digits of the golden ratio, as splitmix64 takes them.
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
@@ -28,20 +29,7 @@ def identical_rows(table: Batches, columns: Sequence[str]) -> npt.NDArray[np.int
     for batch in table.batches(columns):
         digests[start : start + batch.num_rows] = _digests(batch)
         start += batch.num_rows
-    return _numbered(digests)
-
-
-def _numbered(digests: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
-    """`pandas.factorize` by sorting, in half the memory."""
-    order = np.argsort(digests, kind="stable")
-    is_first = np.empty(len(digests), dtype=bool)
-    is_first[:1] = True
-    np.not_equal(digests[order[1:]], digests[order[:-1]], out=is_first[1:])
-    # The first row of each row's group, then how many such there are before it.
-    first = np.empty(len(digests), dtype=np.int64)
-    first[order] = order[is_first][np.cumsum(is_first, dtype=np.int64) - 1]
-    del order
-    return np.asarray((np.cumsum(first == np.arange(len(first))) - 1)[first], dtype=np.int64)
+    return numbered(digests)
 
 
 def _digests(batch: pa.RecordBatch) -> npt.NDArray[np.uint64]:

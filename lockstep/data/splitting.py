@@ -30,16 +30,36 @@ def of_one_id(ids: pd.Series[Any]) -> npt.NDArray[np.int64]:
     return codes
 
 
-def joined(first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Groups of rows that a chain of groups of either kind connects; shape (n,)."""
+def joined(
+    first: npt.NDArray[np.int64], second: npt.NDArray[np.int64] | None = None
+) -> npt.NDArray[np.int64]:
+    """Groups of rows that a chain of groups of either kind connects, numbered by their first rows; shape (n,)."""
+    rows = numbered(first)
+    if second is None:
+        return rows
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    rows, columns = (np.unique(groups, return_inverse=True)[1] for groups in (first, second))
-    n_rows, n_columns = rows.max(initial=-1) + 1, columns.max(initial=-1) + 1
-    size = n_rows + n_columns
+    columns = numbered(second)
+    n_rows = rows.max(initial=-1) + 1
+    size = n_rows + columns.max(initial=-1) + 1
     edges = coo_array((np.ones(len(rows), dtype=bool), (rows, n_rows + columns)), shape=(size, size))
     return np.asarray(connected_components(edges, directed=False)[1][rows], dtype=np.int64)
+
+
+def numbered(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Number of each row's value in the order in which they first occur, shape (n,).
+
+    By sorting: a hash table, as `pandas.factorize` has, takes several times the memory.
+    """
+    order = np.argsort(values, kind="stable")
+    is_first = np.ones(len(values), dtype=bool)
+    np.not_equal(values[order[1:]], values[order[:-1]], out=is_first[1:])
+    # The first row of each row's group, then how many such there are before it.
+    first = np.empty(len(values), dtype=np.int64)
+    first[order] = order[is_first][np.cumsum(is_first, dtype=np.int64) - 1]
+    del order
+    return np.asarray((np.cumsum(first == np.arange(len(first))) - 1)[first], dtype=np.int64)
 
 
 def times_of(column: pa.ChunkedArray, name: str) -> npt.NDArray[Any]:

@@ -45,6 +45,12 @@ def params(**update: Any) -> split.SplitParams:
     return split.SplitParams(**{**DATA, "validation_share": 0.2, "test_share": 0.25, "seed": 1, **update})
 
 
+def fair_params(**update: Any) -> debias.DebiasParams:
+    own = {"min_category_rows": 5, "method": "drop", "protect": None, "seed": 1, "proxy_threshold": 0.6}
+    data = {name: DATA[name] for name in DATA if name not in ("not_features", "id_column")}
+    return debias.DebiasParams(**{**data, **own, **update})
+
+
 def of(part: pa.Table, name: str) -> list[Any]:
     """Values of a column that the split takes away; `row` stays as a feature."""
     return np.array(SOURCE[name].to_pylist(), dtype=object)[part["row"].to_numpy()].tolist()
@@ -100,23 +106,32 @@ def test_the_sources_own_test_rows_of_a_known_id_are_seen() -> None:
 @pytest.mark.parametrize("by", [{"split_column": "part"}, {"time_column": "when"}])
 def test_test_rows_do_not_decide_about_the_others(by: dict[str, str]) -> None:
     """Neither their features and labels do nor, where the source marks them, their ids, which connect other rows."""
-    own = params(id_column="client", sensitive=[], **by)
-    is_test = DAY >= 45 if "time_column" in by else RNG.random(SIZE) < 0.3
-    source = SOURCE.drop_columns(["row", "score"]).append_column(
-        "part", pa.array(np.where(is_test, "test", "train"))
-    )
-    if "time_column" in by:
-        source = source.drop_columns(["part"])
-    before = split_tables(source, own)
-    names = ["height", "word", "sex", "y", *(["client"] if "split_column" in by else [])]
-    # What another row holds is the most that garbage can do: it makes twins.
-    there, shuffled = np.flatnonzero(is_test), np.arange(SIZE)
-    shuffled[there] = RNG.integers(0, SIZE, len(there))
+    own = params(id_column="client", **by)
+    rng = np.random.default_rng(1)
+    is_test = DAY >= 45 if "time_column" in by else rng.random(SIZE) < 0.7
+    source = SOURCE.drop_columns(["row", "word", "score", "client"])
+    source = source.append_column("score", pa.array(rng.integers(0, 800, SIZE)))
+    source = source.append_column("client", pa.array(rng.integers(0, 800, SIZE)))
+    if "split_column" in by:
+        marks = pa.array(np.where(is_test, "test", "train"))
+        source = source.drop_columns(["when"]).append_column("part", marks)
+    before, fair = split_tables(source, own), fair_params(**by)
+    names = ["height", "score", "sex", "y", *(["client"] if "split_column" in by else [])]
+    # What other rows hold is the most that garbage can do: it makes twins, and connects.
+    there = np.flatnonzero(is_test)
     for name in names:
+        shuffled = np.arange(SIZE)
+        shuffled[there] = rng.integers(0, SIZE, len(there))
         source = source.set_column(source.column_names.index(name), name, source[name].take(shuffled))
     after = split_tables(source, own)
     assert after[2] != before[2]
     assert after[:2] == before[:2]
+    found, again = (debiased(dict(zip(debias.PARTS, p[:3], strict=True)), {}, fair) for p in (before, after))
+    assert found.report["proxies_dropped"] == ["height"]
+    assert again.parts["test"] != found.parts["test"]
+    assert (found.report["rows_moved_to_train"] > 0) == ("split_column" in by)
+    assert again.report == found.report
+    assert all(again.parts[part] == found.parts[part] for part in ("train", "validation"))
 
 
 @pytest.mark.parametrize(
@@ -165,12 +180,8 @@ def test_debias_keeps_what_the_split_promised(update: dict[str, Any]) -> None:
     found = debiased(
         dict(zip(debias.PARTS, parts, strict=True)),
         {},
-        debias.DebiasParams(
-            project="p", target="y", positive="yes", sensitive=["sex", "mark"], min_category_rows=5,
-            split_column=None, time_column=update.get("time_column"), method="drop", protect=None, seed=1,
-            proxy_threshold=0.6,
-        ),
-    )  # fmt: skip
+        fair_params(sensitive=["sex", "mark"], **{k: v for k, v in update.items() if k == "time_column"}),
+    )
     assert found.report["proxies_dropped"] == ["height"]
     train, validation, test = (found.parts[part][columns.audit("mark")].to_pylist() for part in debias.PARTS)
     if key == "when":
