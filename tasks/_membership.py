@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from lockstep.bundle.scorer import Scorer
@@ -41,10 +42,11 @@ class MembershipParams(Params):
 
 
 class Attacked(NamedTuple):
-    """Rows that are attacked, with the number of each one's class."""
+    """Rows that are attacked, with the number of each one's class, and its own among the real rows of its table."""
 
     rows: pa.Table
     codes: Codes
+    numbers: npt.NDArray[np.int_]
 
 
 def attack_membership(
@@ -120,8 +122,8 @@ def audience_of(
     members, others = members[drawn[0]], others[drawn[1]]
     kept = list(dict.fromkeys([*names, *map(audit, params.sensitive)]))
     return (
-        Attacked(real.select(kept).take(members), codes[0][members]),
-        Attacked(test.select(kept).take(others), codes[1][others]),
+        Attacked(real.select(kept).take(members), codes[0][members], members),
+        Attacked(test.select(kept).take(others), codes[1][others], others),
     )
 
 

@@ -85,10 +85,11 @@ def test_every_deployment_is_made(deployed: dict[str, dict[str, Any]]) -> None:
         "search": "flows/search.py:search",
         "cross-validate": "flows/cross_validate.py:cross_validate",
         "compare": "flows/compare.py:compare",
+        "attack": "flows/attack.py:attack",
     }
     for name, one in deployed.items():
         assert one["global_concurrency_limit"]["limit"] == 1
-        if name in ("search", "cross-validate", "compare"):
+        if name in ("search", "cross-validate", "compare", "attack"):
             assert not one["schedules"]
             continue
         [schedule] = one["schedules"]

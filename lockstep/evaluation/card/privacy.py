@@ -9,7 +9,8 @@ from lockstep.charts import chart
 from lockstep.evaluation.card.blocks import Block, Document, Picture, facts, table_of, words
 
 _NO_LIRA = (
-    "LiRA, the strongest attack known, was not run: it trains networks of its own. `lockstep attack` runs it."
+    "LiRA, the strongest attack known, was not run on this model: it trains networks of its own. `lockstep attack` "
+    "runs it."
 )
 
 
@@ -19,7 +20,8 @@ def privacy(document: Document) -> Iterator[Block]:
     found = (reports.get("evaluation") or {}).get("membership")
     if found:
         yield from _membership(found)
-    if lira := reports.get("lira"):
+    candidate = (reports.get("evaluation") or {}).get("candidate")
+    if (lira := reports.get("lira")) and lira["candidate"] == candidate:
         yield from _lira(lira)
     elif found:
         yield _NO_LIRA

@@ -152,7 +152,11 @@ def test_privacy_says_what_attacks_find_and_what_training_promises() -> None:
         "delta": 1e-6,
         "not_covered": ["bins"],
     }
-    attacked["reports"]["lira"] = {"networks": 8, "attack": _membership()["attacks"]["loss"]}  # type: ignore[index]
+    attacked["reports"]["lira"] = {
+        "networks": 8,
+        "candidate": "ab" * 32,
+        "attack": _membership()["attacks"]["loss"],
+    }  # type: ignore[index]
     pictures = {
         ElementTree.fromstring(block.svg).get("aria-label")
         for section in sections(attacked)
@@ -164,6 +168,8 @@ def test_privacy_says_what_attacks_find_and_what_training_promises() -> None:
     assert "epsilon 1.79 delta 1e-06" in text
     assert "does not cover: bins" in text
     assert "was not run" not in text
+    attacked["reports"]["lira"]["candidate"] = "cd" * 32
+    assert "was not run on this model" in _text(render(attacked))
     few = {"false_positive_rate": 0.001, "n_members": 90, "n_others": 80}
     attacked["reports"]["evaluation"]["membership"] = few
     assert "Too few rows to tell" in _text(render(attacked))
