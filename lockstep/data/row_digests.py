@@ -35,12 +35,13 @@ def identical_rows(table: Batches, columns: Sequence[str]) -> npt.NDArray[np.int
 def _digests(batch: pa.RecordBatch) -> npt.NDArray[np.uint64]:
     digests = np.zeros(batch.num_rows, dtype=np.uint64)
     for column in batch.columns:
-        digests = (digests ^ _of_column(plain(column))) * _FACTOR
+        digests = (digests ^ digests_of(plain(column))) * _FACTOR
         digests ^= digests >> np.uint64(32)
     return digests
 
 
-def _of_column(column: pa.Array) -> npt.NDArray[np.uint64]:
+def digests_of(column: pa.Array) -> npt.NDArray[np.uint64]:
+    """Digest of each value of a plain column, shape (n,): equal for equal values, and one for all that are missing."""
     missing = pc.is_null(column, nan_is_null=pa.types.is_floating(column.type)).to_numpy(zero_copy_only=False)
     if pa.types.is_integer(column.type):
         digests = pd.util.hash_array(pc.fill_null(column, 0).to_numpy(zero_copy_only=False))
