@@ -45,7 +45,7 @@ class Network:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--noise", type=float, nargs="+", default=[0.0, 0.5, 1.0, 2.0])
+    parser.add_argument("--noise", type=float, nargs="+", default=[0.0, 0.5, 1.0])
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--batch-size", type=int)
     options = parser.parse_args()

@@ -54,7 +54,7 @@ class Private:
     def gradients(
         self, model: Any, row_losses: Callable[[Any, Any, Any], Any], batch: Any
     ) -> tuple[Any, Any, Any]:
-        """Gradients of one step, in the order of ``model.trainable_weights``; this replica's share of the loss; logits.
+        """Gradients of one step, in the order of ``model.trainable_weights``; the loss; the logits.
 
         Parameters
         ----------
@@ -66,11 +66,10 @@ class Private:
         import tensorflow as tf
 
         inputs, targets, weights = batch
-        replicas = tf.distribute.get_replica_context().num_replicas_in_sync
         with tf.GradientTape(persistent=True) as tape:
             between, logits = self._recorder(inputs, training=True)
             losses = row_losses(model, targets, logits) * weights
-            penalty = tf.add_n(model.losses) / replicas if model.losses else tf.constant(0.0)
+            penalty = tf.add_n(model.losses) if model.losses else tf.constant(0.0)
         answers = tape.gradient(losses, [answer for _, answer in between])
         squares = [
             _SQUARES[type(layer).__name__](layer, given, back)
@@ -80,9 +79,8 @@ class Private:
         sums = tape.gradient(losses, model.trainable_weights, output_gradients=kept)
         # They depend on no row.
         penalties = tape.gradient(penalty, model.trainable_weights)
-        # Every replica draws the same noise, and adds its share of it.
         gradients = [
-            (tf.convert_to_tensor(clipped) + noise / replicas) / self.expected_rows
+            (tf.convert_to_tensor(clipped) + noise) / self.expected_rows
             + (0.0 if of_penalty is None else of_penalty)
             for clipped, noise, of_penalty in zip(sums, self._noise(model), penalties, strict=True)
         ]

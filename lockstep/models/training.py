@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lockstep.data.encoding import Features
+from lockstep.errors import ModelError
 from lockstep.models import checkpoints
 from lockstep.models.adversary import Adversary, attach
 from lockstep.models.checkpoints import Arrays, Epoch, State, gains
@@ -159,7 +160,7 @@ def train(
     initial
         Weights to begin with, of a network of the same shape; None: drawn from the seed.
     strategy
-        A `tf.distribute.Strategy`; None: the one device, or a mirror on each where there are several GPUs.
+        A `tf.distribute.Strategy`; None: the one device, or a mirror on each of several GPUs where there is no privacy.
 
     Returns
     -------
@@ -169,12 +170,18 @@ def train(
     Raises
     ------
     ModelError
-        The loss or a validation logit is not finite; the message names where that began.
+        The loss or a validation logit is not finite; the message names where that began. Or several devices are to
+        train with privacy.
     """
     make_deterministic(schedule.seed)
     schedule = schedule.resolved(len(data.targets))
     steps = schedule.steps(len(data.targets))
-    strategy = strategy or _strategy()
+    strategy = strategy or _strategy(schedule)
+    if schedule.privacy and strategy.num_replicas_in_sync > 1:
+        raise ModelError(
+            f"Training with differential privacy takes one device. Received: a strategy of "
+            f"{strategy.num_replicas_in_sync}."
+        )
     with strategy.scope():
         model = build_for_training(
             network, schedule.precision, synchronized=strategy.num_replicas_in_sync > 1
@@ -236,10 +243,10 @@ def train(
     return Trained(network, final, state.curve, _best_epoch(state, schedule))
 
 
-def _strategy() -> Any:
+def _strategy(schedule: Schedule) -> Any:
     import tensorflow as tf
 
-    several = len(tf.config.list_logical_devices("GPU")) > 1
+    several = schedule.privacy is None and len(tf.config.list_logical_devices("GPU")) > 1
     return tf.distribute.MirroredStrategy() if several else tf.distribute.get_strategy()
 
 

@@ -104,7 +104,17 @@ def _testing(document: Document) -> str | None:
 
 def _security(document: Document) -> str | None:
     key = _part(document, "lineage", "key_id")
-    return f"Tables, models and predictions are sealed (AES-256-GCM) with key {key}." if key else None
+    if not key:
+        return None
+    sealed = f"Tables, models and predictions are sealed (AES-256-GCM) with key {key}."
+    membership = _part(document, "reports", "evaluation", "membership") or {}
+    if "attacks" not in membership:
+        return sealed
+    found = membership["attacks"][membership["judged"]]["true_positive_rate"]
+    rate = membership["false_positive_rate"]
+    return (
+        f"{sealed} Membership inference finds {found:.2%} of the training rows at {rate:.2%} false positives."
+    )
 
 
 def _functioning(document: Document) -> str | None:

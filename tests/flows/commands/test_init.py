@@ -107,6 +107,9 @@ def test_a_target_of_several_classes(start: Callable[..., Any]) -> None:
     params = start(y_of(["low", "middle", "middle", "high"] * 50))
     assert params["data"]["positive"] is None
     assert params["evaluate"]["gates"]["brier"] == 0.3125
+    # 40 test rows tell no lower rate; the threshold is three times chance.
+    assert params["evaluate"]["attack_false_positive_rate"] == 0.1
+    assert params["evaluate"]["gates"]["membership_inference"] == 0.3
 
 
 def test_a_file_in_another_encoding(clone: Path, start: Callable[..., Any]) -> None:
