@@ -3,8 +3,9 @@
 `python -m benchmarks.data sizes TABLE...` measures wall time, processor time and peak memory of each stage, each
 in a process of its own; imports count in the memory and not in the times. Tables come from `benchmarks.make_table`.
 
-`python -m benchmarks.data ratio` compares `validate` with Great Expectations alone on the whole table in one frame, in
-processor time, turn by turn. Both need `make run` before.
+`python -m benchmarks.data script` sets each stage beside `benchmarks.by_hand`, which does the same unsealed, in
+processor time and memory, turn by turn; `python -m benchmarks.data ratio` sets `validate` beside Great Expectations
+alone on the whole table in one frame, within one process. All need `make run` before.
 """
 
 from __future__ import annotations
@@ -34,18 +35,23 @@ SUITE = Path("data/expectations.json")
 
 _MEASURED = """
 import importlib, json, sys, time
-stage, argv = sys.argv[1], sys.argv[2:]
-main = importlib.import_module(f"tasks.{stage}").main
+from pathlib import Path
+stage, by_hand, argv = sys.argv[1], sys.argv[2] == "by hand", sys.argv[3:]
+module = importlib.import_module("benchmarks.by_hand" if by_hand else f"tasks.{stage}")
+import pandas, pyarrow.parquet
 if stage == "validate":
-    import great_expectations, pandas
+    import great_expectations
     great_expectations.get_context(mode="ephemeral")
 if stage == "debias":
-    import fairlearn.metrics, scipy.stats, sklearn.linear_model, sklearn.model_selection
+    import fairlearn.metrics, scipy.stats, sklearn.linear_model, sklearn.model_selection, sklearn.preprocessing
 def memory(what):
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) / 1024 for line in status if line.startswith(what))
 imports, wall, cpu = memory("VmRSS"), time.perf_counter(), time.process_time()
-main(argv)
+if by_hand:
+    getattr(module, stage)(*map(Path, argv))
+else:
+    module.main(argv)
 print(json.dumps({"seconds": time.perf_counter() - wall, "cpu": time.process_time() - cpu,
     "imports": imports, "peak": memory("VmHWM")}))
 """
@@ -88,8 +94,12 @@ def measure(stage: str, folder: Path, table: Path) -> dict[str, float]:
     """Run a stage of dvc.yaml on `table` in a process of its own, in `folder`."""
     command = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"][stage]["cmd"]
     argv = [str(table.resolve()) if word == str(CENSUS) else word for word in shlex.split(command)[3:]]
+    return _measured(folder, stage, "stage", *argv)
+
+
+def _measured(folder: Path, *arguments: str) -> dict[str, float]:
     finished = subprocess.run(
-        [sys.executable, "-c", _MEASURED, stage, *argv],
+        [sys.executable, "-c", _MEASURED, *arguments],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(Path.cwd())},
         capture_output=True,
@@ -99,6 +109,36 @@ def measure(stage: str, folder: Path, table: Path) -> dict[str, float]:
     if finished.returncode:
         raise SystemExit(finished.stderr)
     return dict(json.loads(finished.stdout.splitlines()[-1]))
+
+
+def script(rounds: int = 5) -> None:
+    """Print each stage's processor time and memory beside those of the script by hand; medians."""
+    found: dict[tuple[str, str], list[dict[str, float]]] = {}
+    table = CENSUS.resolve()
+    by_hand = {"validate": [str(table), str(SUITE)], "encrypt": [str(table)]}
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            prepare(Path(folder), pq.ParquetFile(table).metadata.num_rows)
+            for stage in STAGES:
+                figures = {
+                    "stage": measure(stage, Path(folder), table),
+                    "by hand": _measured(Path(folder), stage, "by hand", *by_hand.get(stage, [])),
+                }
+                for who, of in figures.items():
+                    found.setdefault((stage, who), []).append(of)
+    memory = pq.read_table(table).to_pandas().memory_usage(deep=True).sum() / 2**20
+    print(f"The table takes {memory:.0f} MiB as a pandas frame.")
+    print("| stage | cpu seconds | by hand | ratio | peak MiB beyond imports | by hand | of the frame |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for stage in STAGES:
+        cpu, hand = (statistics.median(f["cpu"] for f in found[stage, who]) for who in ("stage", "by hand"))
+        peak, other = (
+            statistics.median(f["peak"] - f["imports"] for f in found[stage, who])
+            for who in ("stage", "by hand")
+        )
+        print(
+            f"| {stage} | {cpu:.2f} | {hand:.2f} | {cpu / hand:.2f} | {peak:.0f} | {other:.0f} | {peak / memory:.1f} |"
+        )
 
 
 def ratio(rounds: int = 5) -> None:
@@ -132,29 +172,14 @@ def _stage(params: dict[str, Any]) -> None:
 
 
 def _alone() -> None:
-    import great_expectations as gx
-    import pandas as pd
+    from benchmarks.by_hand import validate
 
-    context = gx.get_context(mode="ephemeral")
-    bars: Any = {"globally": False, "metric_calculations": False}
-    context.variables.progress_bars = bars
-    batch = (
-        context.data_sources.add_pandas("census")
-        .add_dataframe_asset("census")
-        .add_batch_definition_whole_dataframe("whole")
-        .get_batch({"dataframe": pd.read_parquet(CENSUS)})
-    )
-    suite = json.loads(SUITE.read_text(encoding="utf-8"))["expectations"]
-    outcome = batch.validate(
-        gx.ExpectationSuite(name="census", expectations=suite), result_format="BOOLEAN_ONLY"
-    )
-    if not outcome.success:
-        raise SystemExit("The table breaks its suite.")
+    validate(CENSUS, SUITE, Path(os.devnull))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("what", choices=["sizes", "ratio"])
+    parser.add_argument("what", choices=["sizes", "script", "ratio"])
     parser.add_argument("tables", nargs="*", type=Path)
     parser.add_argument(
         "--stages", nargs="+", choices=STAGES, default=STAGES, help="of `sizes`, in this order"
@@ -162,6 +187,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.what == "ratio":
         ratio()
+    elif options.what == "script":
+        script()
     else:
         sizes(options.tables or [CENSUS], options.stages)
 

@@ -16,12 +16,16 @@ from lockstep.balance._smote_enn import smote_enn
 from lockstep.balance._smotenc import smotenc
 from lockstep.balance._tomek import tomek
 from lockstep.balance._weights import weights
-from lockstep.balance.rows import Codes, Columns, Resampled, of_input
+from lockstep.balance.rows import Codes, Columns, Resampled, missing_rows, of_input
+from lockstep.errors import DataError
 
 
 def _none(columns: Columns, codes: Codes, ratio: float, seed: int) -> Resampled:
     return of_input(np.arange(len(codes)))
 
+
+MAX_CELLS = 30_000_000
+"""Rows times features that a method looks at and makes, at most: within 6 GiB for each of them."""
 
 Sample = Callable[[Columns, Codes, float, int], Resampled]
 
@@ -79,9 +83,22 @@ def resample(method: str, columns: Columns, codes: Codes, ratio: float, seed: in
     Raises
     ------
     DataError
-        A class is too small for the method, or a method finds nothing to go by.
+        A class is too small for the method, a method finds nothing to go by, or one that reads features has more than
+        `MAX_CELLS` of them.
     """
     chosen, counts = METHODS[method], np.bincount(codes)
     if chosen.has_ratio and ratio * counts.max() <= counts[counts > 0].min():
         chosen = METHODS["none"]
+    if chosen.reads_features:
+        _require_small(method, len(columns), len(codes) + sum(missing_rows(codes, ratio).values()))
     return chosen.sample(columns, codes, ratio, seed)
+
+
+def _require_small(method: str, n_columns: int, n_rows: int) -> None:
+    most = MAX_CELLS // max(n_columns, 1)
+    if n_rows > most:
+        raise DataError(
+            f"resample.method {method} holds all rows in memory, and takes {most:,} of {n_columns} features, those "
+            f"that it makes included. There would be {n_rows:,}. Choose over, under or weights, which look at no "
+            "feature, or lower resample.ratio."
+        )

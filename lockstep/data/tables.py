@@ -159,7 +159,7 @@ def _raw_column(name: str, column: pa.ChunkedArray) -> npt.NDArray[Any]:
     if is_category(column.type):
         if pa.types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)
-        return np.array(pc.cast(column, pa.string()).to_pylist(), dtype=object)
+        return values_of(pc.cast(column, pa.string()))
     if not (
         pa.types.is_integer(column.type)
         or pa.types.is_floating(column.type)

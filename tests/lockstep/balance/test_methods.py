@@ -8,7 +8,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from lockstep.balance import ctgan
+from lockstep.balance import ctgan, methods
 from lockstep.balance.methods import METHODS, resample
 from lockstep.balance.rows import Resampled
 from lockstep.errors import DataError
@@ -205,3 +205,16 @@ def test_neighbours_of_many_rows_are_of_a_seeded_subset(monkeypatch: pytest.Monk
     assert len(np.union1d(found[0], found[2])) > 150
     # The nearest of a subset of a tenth lie within some tens.
     assert np.abs(found[0] - rows).max() < 150
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_table_too_large_for_a_method_is_refused_with_the_size_it_takes(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    would_be = len(CODES) + int(0.25 * np.sum(CODES == 0)) - int(np.sum(CODES == 1))
+    monkeypatch.setattr(methods, "MAX_CELLS", 6 * would_be - 1)
+    if METHODS[method].reads_features:
+        with pytest.raises(DataError, match=f"takes {would_be - 1:,} of 6 features.* would be {would_be:,}"):
+            resample(method, COLUMNS, CODES, 0.25, 3)
+    else:
+        assert len(resample(method, COLUMNS, CODES, 0.25, 3).rows)
