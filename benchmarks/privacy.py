@@ -74,7 +74,7 @@ def _row(noise: float, document: dict[str, Any], read: evaluate.Inputs) -> str:
     codes = labels_of(read.test, params.target, params.positive, network.encoder.classes).codes
     figures = ranking(codes, network.score(network.encoder.encode(raw_columns(read.test, names))))
     attacked = attack_membership(
-        network, read.trained_on, read.validation, read.test, read.public, read.params, None
+        network, read.trained_on, read.validation, read.test, read.public, read.params, {}
     ).report["membership"]
     attack = attacked["attacks"][attacked["judged"]]
     promise = trained.report["differential_privacy"]

@@ -95,9 +95,8 @@ def _rows(report: Mapping[str, Any]) -> list[dict[str, str]]:
             "attack": f"LiRA, {report['networks']} networks",
             f"members found at {report['false_positive_rate']:.2%}": f"{found['true_positive_rate']:.2%}",
             "95 % interval": f"{low:.2%} to {high:.2%}",
-            "at most": "" if report["threshold"] is None else f"{report['threshold']:.2%}",
-            "verdict": report["verdict"] or "not judged",
             "AUC": f"{found['roc_auc']:.4f}",
+            "verdict": report["verdict"] or "not judged",
         }
     ]
 

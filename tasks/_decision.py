@@ -33,6 +33,7 @@ class Gates(Section):
     equalized_odds_difference: dict[str, Share]
     explanation_agreement: Annotated[float, Field(ge=-1, le=1)]
     membership_inference: Share | None
+    membership_inference_auc: Share | None
 
 
 class ThresholdParams(Params):

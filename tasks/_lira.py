@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from lockstep.data.tables import SCHEMA, from_parquet
-from lockstep.evaluation.gates import judge
+from lockstep.evaluation.gates import verdict
 from lockstep.evaluation.lira import confidence, likelihood_ratios
 from lockstep.evaluation.membership import attack
 from lockstep.evaluation.metrics import Floats
 from tasks import evaluate
 from tasks._decision import score
-from tasks._membership import GATE
+from tasks._membership import GATES, judged_gates
 from tasks._shadow import ROLE, pool_of
 from tasks._stage import write_report
 
@@ -35,7 +35,7 @@ def run(inputs: evaluate.Inputs, networks: Floats) -> dict[str, Any]:
     Returns
     -------
     dict
-        Counts, the figures of `lockstep.evaluation.membership.attack`, and the verdict of the gate of `evaluate`.
+        Counts, the figures of `lockstep.evaluation.membership.attack`, and what the gates of `evaluate` say of it.
     """
     pool, rate = pool_of(inputs), inputs.params.attack_false_positive_rate
     shipped = np.concatenate(
@@ -43,19 +43,15 @@ def run(inputs: evaluate.Inputs, networks: Floats) -> dict[str, Any]:
     )
     ratios, n_members = likelihood_ratios(shipped, networks), len(pool.members.codes)
     found = attack(ratios[:n_members], ratios[n_members:], rate, 1)
-    threshold, figure = inputs.params.gates.membership_inference, found["true_positive_rate"]
-    verdict = (
-        None
-        if threshold is None
-        else judge(GATE, figure, found["interval"], threshold, "at most", len(ratios)).verdict
-    )
+    thresholds = {gate: getattr(inputs.params.gates, gate) for gate in GATES}
+    gates = judged_gates([found], thresholds, len(ratios))
     return {
         "networks": len(networks),
         "false_positive_rate": rate,
         "n_members": n_members,
         "n_others": len(ratios) - n_members,
-        "threshold": threshold,
-        "verdict": verdict,
+        "verdict": verdict(gates) if gates else None,
+        "gates": [gate.as_dict() for gate in gates],
         "candidate": inputs.candidate,
         "attack": found,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,14 +18,18 @@ from lockstep.data.labels import flag, labels_of
 from lockstep.data.row_digests import identical_rows
 from lockstep.data.tables import raw_columns
 from lockstep.evaluation.alternatives import logistic_regression
-from lockstep.evaluation.gates import judge, no_evidence
+from lockstep.evaluation.gates import Gate, judge, no_evidence
 from lockstep.evaluation.membership import attack, is_evidence, matched
 from lockstep.evaluation.metrics import Codes, Floats, row_losses
 from tasks._decision import named_groups
 from tasks._explanations import Explained
 from tasks._params import Params, key
 
-GATE = "membership_inference"
+GATES = {
+    "membership_inference": ("true_positive_rate", "interval"),
+    "membership_inference_auc": ("roc_auc", "roc_auc_interval"),
+}
+"""By gate: the figure of an attack that it judges, and its interval."""
 
 _ATTACKS = ("loss", "calibrated_loss")
 
@@ -56,7 +61,7 @@ def attack_membership(
     test: pa.Table,
     public: Mapping[str, Sequence[str]],
     params: MembershipParams,
-    threshold: float | None,
+    thresholds: Mapping[str, float | None],
 ) -> Explained:
     """Attack the model that ships, and judge the attack that finds more members.
 
@@ -72,8 +77,8 @@ def attack_membership(
         Rows that it was not trained on.
     public
         Categories by column that a report may name.
-    threshold
-        Of the gate: the most members that may be found; None: it is not judged.
+    thresholds
+        By gate of `GATES`: the most that may be found; None, or no entry: it is not judged.
     """
     rate = params.attack_false_positive_rate
     audience = audience_of(scorer, trained_on, validation, test, params)
@@ -81,16 +86,29 @@ def attack_membership(
     counts = {"false_positive_rate": rate, "n_members": n_members, "n_others": n_others}
     n_rows = n_members + n_others
     if not is_evidence(n_members, n_others, rate):
-        gates = [] if threshold is None else [no_evidence(GATE, threshold, n_rows, ())]
-        return Explained({"membership": counts}, tuple(gates))
+        unclear = [
+            no_evidence(gate, most, n_rows, ()) for gate, most in thresholds.items() if most is not None
+        ]
+        return Explained({"membership": counts}, tuple(unclear))
     scores = _scores(scorer, validation, audience, params)
     attacks = {name: attack(*scores[name], rate, len(_ATTACKS)) for name in _ATTACKS}
     judged = max(_ATTACKS, key=lambda name: float(attacks[name]["true_positive_rate"]))
     by_group = _by_group(audience, scores[judged], public, params)
     report = {**counts, "judged": judged, "attacks": attacks, "by_group": by_group}
-    figure, interval = attacks[judged]["true_positive_rate"], attacks[judged]["interval"]
-    gates = [] if threshold is None else [judge(GATE, figure, interval, threshold, "at most", n_rows)]
-    return Explained({"membership": report}, tuple(gates))
+    return Explained({"membership": report}, judged_gates(list(attacks.values()), thresholds, n_rows))
+
+
+def judged_gates(
+    attacks: Sequence[Mapping[str, Any]], thresholds: Mapping[str, float | None], n_rows: int
+) -> tuple[Gate, ...]:
+    """The gates that have a threshold, each about the attack that finds most by its figure."""
+    found = []
+    for gate, (figure, interval) in GATES.items():
+        most = thresholds.get(gate)
+        if most is not None:
+            worst = max(attacks, key=itemgetter(figure))
+            found.append(judge(gate, worst[figure], worst[interval], most, "at most", n_rows))
+    return tuple(found)
 
 
 def audience_of(

@@ -36,6 +36,7 @@ from lockstep.sealing.vault import Vault, open_vault
 from tasks._cost import cost
 from tasks._decision import ThresholdParams, decision_threshold, named_groups, score
 from tasks._explanations import Explained, ExplanationParams, explain
+from tasks._membership import GATES as MEMBERSHIP_GATES
 from tasks._membership import MembershipParams, attack_membership
 from tasks._params import key, load_params
 from tasks._stage import arguments, command, measured, write_report
@@ -285,7 +286,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 *held_out,
                 read.public,
                 params,
-                params.gates.membership_inference,
+                {gate: getattr(params.gates, gate) for gate in MEMBERSHIP_GATES},
             ),
         ]
         result = run(read.scorer, *held_out, read.public, params, explained)

@@ -129,6 +129,7 @@ def shrink(project: Path) -> None:
         "equalized_odds_difference": {"sex": 1.0, "race": 1.0},
         "explanation_agreement": -1.0,
         "membership_inference": 1.0,
+        "membership_inference_auc": 1.0,
     }
     params["evaluate"].update(min_group_rows=20, min_group_positives=2, attack_false_positive_rate=0.05)
     path.write_text(yaml.safe_dump(params, sort_keys=False))

@@ -34,7 +34,9 @@ def test_three_classes_by_init_and_both_doors(tmp_path: Path, monkeypatch: pytes
     for gate in ("demographic_parity_difference", "equalized_odds_difference"):
         params["evaluate"]["gates"][gate]["cellar"] = 1.0
     # 178 rows cannot tell how many members an attack finds.
-    params["evaluate"]["gates"].update(explanation_agreement=-1.0, membership_inference=None)
+    params["evaluate"]["gates"].update(
+        explanation_agreement=-1.0, membership_inference=None, membership_inference_auc=None
+    )
     params["evaluate"].update(min_group_rows=5, min_group_positives=1, bootstrap_samples=100)
     (project / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     finished = dvc(project, "repro")

@@ -214,4 +214,5 @@ def default_gates(
         "equalized_odds_difference": dict.fromkeys(sensitive, 0.1),
         "explanation_agreement": 0.9,
         "membership_inference": round(3 * attack_rate, 4),
+        "membership_inference_auc": 0.6,
     }

@@ -135,6 +135,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
             "equalized_odds_difference": lenient,
             "explanation_agreement": -1.0,
             "membership_inference": 1.0,
+            "membership_inference_auc": 1.0,
         },
     )
     return made

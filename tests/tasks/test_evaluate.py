@@ -40,6 +40,7 @@ EVALUATE = evaluate.EvaluateParams(
         equalized_odds_difference=LENIENT,
         explanation_agreement=0.9,
         membership_inference=None,
+        membership_inference_auc=None,
     ),
 )
 

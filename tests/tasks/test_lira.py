@@ -10,13 +10,14 @@ import pyarrow as pa
 import pytest
 
 from lockstep.data import columns
-from lockstep.data.encoding import Encoder
+from lockstep.data.encoding import Encoder, Features
 from lockstep.errors import DataError
 from lockstep.models import saving
 from lockstep.models.network import inference
 from lockstep.models.scoring import logits, probabilities
 from tasks import _lira, _shadow, debias, evaluate, resample, train
 from tasks._fold import NoCheckpoint
+from tasks._membership import attack_membership
 from tasks._params import load_params
 from tests.conftest import ROOT
 from tests.lockstep.bundle.candidate import vault
@@ -52,8 +53,11 @@ class Network:
         self.encoder = Encoder.from_json(trained.encoder)
         self._call = inference(saving.from_bytes(trained.network)[1])
 
+    def score(self, features: Features) -> Any:
+        return probabilities(logits(self._call, features))[:, 0]
+
     def probability(self, raw: Any) -> Any:
-        return probabilities(logits(self._call, self.encoder.encode(raw)))[:, 0]
+        return self.score(self.encoder.encode(raw))
 
 
 def inputs(scorer: Any, **changes: Any) -> evaluate.Inputs:
@@ -64,6 +68,44 @@ def inputs(scorer: Any, **changes: Any) -> evaluate.Inputs:
         params=params, vault=vault(), scorer=scorer, reference=scorer, train=TRAIN, trained_on=TRAIN,
         validation=VALIDATION, test=TEST, public={"sex": ["f", "m"]}, candidate="ab",
     )  # fmt: skip
+
+
+def noisy(n_rows: int) -> pa.Table:
+    """Rows of which one in seven has the wrong label."""
+    x, wrong = RNG.normal(size=(n_rows, 6)), RNG.random(n_rows) < 0.15
+    return pa.table(
+        {
+            **{f"x{i}": x[:, i] for i in range(6)},
+            "y": np.where((x[:, 0] > 0.3) ^ wrong, "yes", "no"),
+            columns.audit("sex"): RNG.choice(["f", "m"], n_rows),
+        }
+    )
+
+
+MEMORISING = {"hidden": [256], "epochs": 30, "patience": 30, "learning_rate": 0.01}
+REGULARISED = {"epochs": 12, "patience": 4, "learning_rate": 0.003, "dropout": 0.3, "embedding_dropout": 0.2,
+               "weight_decay": 0.1, "min_gain": 0.0, "ensemble": "joint", "ample_rows": 100_000}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("changes", "verdict"), [(MEMORISING, "fail"), (REGULARISED, "pass")])
+def test_the_gate_tells_a_network_that_memorises_from_one_that_does_not(
+    changes: dict[str, Any], verdict: str
+) -> None:
+    learned, validation, test = noisy(1000), noisy(400), noisy(1000)
+    training = TRAINING.model_copy(update=changes)
+    trained = train.run(resample.run(learned, RESAMPLING).train, validation, training, NoCheckpoint())
+    found = attack_membership(
+        Network(trained),  # type: ignore[arg-type]
+        learned,
+        validation,
+        test,
+        {},
+        EVALUATE.model_copy(update={"attack_false_positive_rate": 0.02}),
+        {"membership_inference_auc": 0.6},
+    )
+    [gate] = found.gates
+    assert gate.verdict == verdict
 
 
 class Unscored:

@@ -64,6 +64,7 @@ def document() -> dict[str, Any]:
         "equalized_odds_difference": {"cellar": 1.0},
         "explanation_agreement": 0.0,
         "membership_inference": 1.0,
+        "membership_inference_auc": 1.0,
     }
     return params
 

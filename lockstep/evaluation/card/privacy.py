@@ -54,7 +54,7 @@ def _membership(found: Mapping[str, Any]) -> Iterator[Block]:
 
 
 def _lira(lira: Mapping[str, Any]) -> Iterator[Block]:
-    plain = {key: value for key, value in lira.items() if not isinstance(value, Mapping)}
+    plain = {key: value for key, value in lira.items() if key not in ("attack", "gates", "candidate")}
     yield facts("LiRA, the likelihood-ratio attack", {**plain, **_shown(lira["attack"])})
     yield _picture("Membership inference by LiRA", lira["attack"]["roc"])
 

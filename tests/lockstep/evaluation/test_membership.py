@@ -135,30 +135,32 @@ class Memory:
 
 
 def attacked(scorer: Any, threshold: float | None = 0.06, **changes: Any) -> Any:
+    thresholds = {"membership_inference": threshold, "membership_inference_auc": threshold and 0.6}
     public = {"sex": ["f", "m"]}
     return attack_membership(
-        scorer, TRAIN, VALIDATION, TEST, public, PARAMS.model_copy(update=changes), threshold
+        scorer, TRAIN, VALIDATION, TEST, public, PARAMS.model_copy(update=changes), thresholds
     )
 
 
 def test_a_model_that_knows_rows_by_heart_fails_the_gate() -> None:
-    [gate] = attacked(Memory(0.3)).gates
+    gate, by_area = attacked(Memory(0.3)).gates
     assert (gate.gate, gate.verdict) == ("membership_inference", "fail")
+    assert (by_area.gate, by_area.verdict) == ("membership_inference_auc", "fail")
     assert gate.figure == pytest.approx(0.3, abs=0.05)
     assert gate.interval[0] > 0.06
 
 
 def test_a_model_that_knows_none_passes_the_gate() -> None:
     found = attacked(Memory(0.0))
-    [gate] = found.gates
-    assert gate.verdict == "pass"
+    gate, by_area = found.gates
+    assert gate.verdict == by_area.verdict == "pass"
     report = found.report["membership"]
     assert report["n_members"] + report["n_others"] == gate.n_rows
     assert 0.45 < report["attacks"]["loss"]["roc_auc"] < 0.55
     assert set(report["by_group"]["sex"]["groups"]) == {"f"}
     assert report["by_group"]["sex"]["left_out"] == ["m"]
     assert attacked(Memory(0.3), None).gates == ()
-    [unclear] = attacked(Memory(0.0), attack_false_positive_rate=0.001).gates
+    unclear, _ = attacked(Memory(0.0), attack_false_positive_rate=0.001).gates
     assert (unclear.verdict, unclear.figure) == ("insufficient evidence", None)
 
 
