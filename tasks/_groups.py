@@ -12,6 +12,7 @@ from lockstep.data.columns import audit
 from lockstep.data.tables import values_of
 from lockstep.errors import ParameterError
 from lockstep.fairness.groups import OTHER, intersections
+from lockstep.fairness.methods import Method
 
 
 def protected(sensitive: Sequence[str], protect: Sequence[str] | None) -> list[str]:
@@ -28,6 +29,15 @@ def protected(sensitive: Sequence[str], protect: Sequence[str] | None) -> list[s
             f"debias.protect names {unknown}, which data.sensitive does not. It has: {list(sensitive)}."
         )
     return list(protect or sensitive)
+
+
+def require_two_classes(method: Method, positive: str | None) -> None:
+    """Raise ParameterError where `method` chooses between two classes, and the target has more."""
+    if method in ("grid", "thresholds") and positive is None:
+        raise ParameterError(
+            f"debias.method {method} chooses between two classes, and the target has more (data.positive is null). "
+            "Choose another method."
+        )
 
 
 def require_groups(names: Sequence[str]) -> None:

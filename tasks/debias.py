@@ -27,7 +27,7 @@ from lockstep.fairness.groups import base_rates, group_names
 from lockstep.fairness.methods import Method
 from lockstep.fairness.predictability import drawn, predictability
 from lockstep.sealing.vault import open_vault
-from tasks._groups import groups_of, protected
+from tasks._groups import groups_of, protected, require_two_classes
 from tasks._params import Params, key, load_params
 from tasks._stage import arguments, command, measured, write_report
 
@@ -100,11 +100,12 @@ def run(parts: Mapping[str, Batches], public: Mapping[str, Sequence[str]], param
     DataError
         A sensitive feature is missing, no feature is left, or too few rows are left apart.
     ParameterError
-        debias.protect names what is no sensitive feature.
+        debias.protect names what is no sensitive feature, or the method is not for so many classes.
     """
     train = parts["train"]
     require(train.schema.empty_table(), params.sensitive, "data.sensitive")
     protected(params.sensitive, params.protect)
+    require_two_classes(params.method, params.positive)
     candidates = [
         name for name in columns.features(train.schema.names, params.target) if name not in params.sensitive
     ]

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lockstep.bundle.contents import Bundle
+from lockstep.bundle.decision import DECISION_SCHEMA, Decision
 from lockstep.bundle.digest import content_digest
 from lockstep.bundle.manifest import InputColumn, Manifest
 from lockstep.bundle.registry import NAME, Registry, registry_root
 from lockstep.bundle.scorer import MODEL_SCHEMA
-from lockstep.bundle.verify import check_in_fresh_process, sample_rows
+from lockstep.bundle.verify import check_in_fresh_process, sample_answers
 from lockstep.data.encoding import ENCODER_SCHEMA, Encoder
 from lockstep.errors import LockstepError, NotPromoted
 from lockstep.evaluation.card.page import render
@@ -43,6 +44,7 @@ class Deployment(NamedTuple):
 def run(
     encoder: bytes,
     model: bytes,
+    rule: Decision,
     candidate: str,
     evaluation: Mapping[str, Any],
     approvals: Sequence[Any],
@@ -54,8 +56,10 @@ def run(
     ----------
     encoder, model
         Plain bytes of the candidate.
+    rule
+        How it decides.
     candidate
-        Their `content_digest`.
+        `content_digest` of all three.
     evaluation
         Report of `evaluate`: ``candidate``, ``verdict``, ``gates``, ``metrics`` with the decision
         ``threshold`` of two classes, and the target's ``labels``.
@@ -81,7 +85,7 @@ def run(
         raise NotPromoted(
             f"The evaluation has no {missing}. Run `evaluate` again: `dvc repro -f evaluate`."
         ) from None
-    if judged != candidate:
+    if judged != candidate or rule.threshold != threshold:
         raise NotPromoted("The evaluation judges another candidate than the one to deploy. Run `dvc repro`.")
     not_passed = [gate for gate in gates if gate["verdict"] != "pass"]
     overrides = [approval for approval in approved if any(approval.covers(g, candidate) for g in not_passed)]
@@ -102,7 +106,7 @@ def run(
         else _negative(evaluation.get("labels", ()), params.positive),
         threshold=threshold,
         classes=fitted.classes,
-        columns=_columns(fitted),
+        columns=_columns(fitted, rule),
         candidate=candidate,
         verdict=verdict,
         gates=tuple(gates),
@@ -110,12 +114,13 @@ def run(
         override=override,
     )
     report = {"candidate": candidate, "verdict": verdict, "override": override}
-    return Deployment(Bundle(manifest, encoder, model), report)
+    return Deployment(Bundle(manifest, encoder, model, rule.content()), report)
 
 
-def _columns(encoder: Encoder) -> tuple[InputColumn, ...]:
+def _columns(encoder: Encoder, rule: Decision) -> tuple[InputColumn, ...]:
     features = {column.name for column in encoder.columns}
-    return tuple(InputColumn(name, kind, sensitive=name not in features) for name, kind in encoder.inputs)
+    inputs = dict.fromkeys((*encoder.inputs, *rule.sensitive))
+    return tuple(InputColumn(name, kind, sensitive=name not in features) for name, kind in inputs)
 
 
 def _negative(labels: Sequence[str], positive: str) -> str:
@@ -145,7 +150,7 @@ def _describe(gate: Mapping[str, Any]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = arguments(
-        "deploy", argv, "encoder", "model", "evaluation", "approvals", "key-id", "registry", "report",
+        "deploy", argv, "encoder", "model", "decision", "evaluation", "approvals", "key-id", "registry", "report",
         several=["reports"],
     )  # fmt: skip
     params = load_params(DeployParams, args.params)
@@ -153,9 +158,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         vault = open_vault(params.project, args.key_id)
         encoder = vault.read(args.encoder, role="encoder", schema=ENCODER_SCHEMA)
         model = vault.read(args.model, role="model", schema=MODEL_SCHEMA)
-        candidate = content_digest(vault, encoder, model)
+        rule = Decision.from_json(vault.read(args.decision, role="decision", schema=DECISION_SCHEMA))
+        candidate = content_digest(vault, encoder, model, rule.content())
         evaluation, approvals = read_report(args.evaluation), read_approvals(args.approvals)
-        deployment = run(encoder, model, candidate, evaluation, approvals, params)
+        deployment = run(encoder, model, rule, candidate, evaluation, approvals, params)
         reports = {str(path): _read_bytes(path) for path in (*args.reports, args.evaluation)}
         card = document(
             {**reports, str(args.report): to_json(deployment.report)},
@@ -172,8 +178,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             manifest=_with_surroundings(deployment.bundle.manifest),
             documents={"model_card.html": render(card), "model_card.json": to_json(card)},
         )
-        scorer = bundle.scorer()
-        expected = scorer.probability(sample_rows(scorer.encoder))
+        expected = sample_answers(bundle)
         registry = Registry(registry_root(args.registry), params.name)
         promotion = registry.publish(
             bundle, vault, check=lambda directory: check_in_fresh_process(directory, expected)

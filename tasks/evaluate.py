@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from lockstep.bundle.decision import DECISION_SCHEMA, Decision
 from lockstep.bundle.digest import content_digest
 from lockstep.bundle.scorer import MODEL_SCHEMA, Scorer
 from lockstep.data import columns
@@ -21,8 +22,7 @@ from lockstep.errors import ParameterError
 from lockstep.evaluation.bootstrap import Interval, intervals
 from lockstep.evaluation.calibration import believed, reliability
 from lockstep.evaluation.gates import Direction, judge, verdict
-from lockstep.evaluation.metrics import curves, decided, metrics, metrics_by_class
-from lockstep.fairness.groups import intersections
+from lockstep.evaluation.metrics import curves, metrics, metrics_by_class
 from lockstep.fairness.judging import (
     DIFFERENCES,
     Correction,
@@ -34,7 +34,7 @@ from lockstep.fairness.judging import (
 )
 from lockstep.sealing.vault import Vault, open_vault
 from tasks._cost import cost
-from tasks._decision import ThresholdParams, decision_threshold, named_groups, score
+from tasks._decision import DecisionParams, audited_groups, decide, decision_of, score, together
 from tasks._explanations import Explained, ExplanationParams, explain
 from tasks._membership import GATES as MEMBERSHIP_GATES
 from tasks._membership import MembershipParams, attack_membership
@@ -53,11 +53,10 @@ Mask = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.int64]
 
 
-class EvaluateParams(ThresholdParams, ExplanationParams, MembershipParams):
+class EvaluateParams(DecisionParams, ExplanationParams, MembershipParams):
     section = "evaluate"
 
     project: str = key("project")
-    min_group_positives: int = key("evaluate.min_group_positives", ge=1)
     group_correction: Correction = key("evaluate.group_correction")
 
 
@@ -73,10 +72,16 @@ class Inputs(NamedTuple):
     validation: pa.Table
     test: pa.Table
     public: Mapping[str, Sequence[str]]
-    candidate: str
+    content: tuple[bytes, bytes]
+
+    @property
+    def candidate(self) -> str:
+        """Digest of encoder and model: what gives a row its probability."""
+        return content_digest(self.vault, *self.content)
 
 
 class Evaluation(NamedTuple):
+    rule: Decision
     metrics: dict[str, Any]
     report: dict[str, Any]
     predictions: pa.Table
@@ -120,10 +125,10 @@ def run(
     _require_thresholds(params)
     labels = labels_of(test, params.target, params.positive, scorer.encoder.classes)
     codes, probability = labels.codes, score(scorer, test)
-    threshold, chosen = decision_threshold(scorer, validation, public, params)
-    decisions = decided(probability, threshold)
-    figures = metrics(codes, probability, threshold)
-    found = intervals(codes, probability, threshold, params.bootstrap_samples, params.seed)
+    rule, chosen = decision_of(validation, score(scorer, validation), scorer.encoder, public, params)
+    decisions = decide(rule, test, probability, scorer.encoder)
+    figures = metrics(codes, probability, rule.threshold, decisions)
+    found = intervals(codes, probability, rule.threshold, params.bootstrap_samples, params.seed, decisions)
     gates = [
         judge(name, figures[name], found.overall[name], getattr(params.gates, name), direction, len(codes))
         for name, direction in _RANKING_GATES
@@ -137,7 +142,7 @@ def run(
         params.group_correction,
     )
     fairness = {}
-    for name, groups in _groups(test, public, params).items():
+    for name, groups in audited_groups(test, params.sensitive, public, params.min_category_rows).items():
         fairness[name] = audit_outcomes(outcomes, groups, evidence)
         for metric in DIFFERENCES:
             threshold_of = getattr(params.gates, metric)
@@ -159,11 +164,12 @@ def run(
         "labels": list(labels.classes),
         **_of_each_class(labels, probability, found.by_class),
         "reliability": reliability(confidence, right),
-        "unseen": _unseen(codes[unseen], probability[unseen], threshold),
+        "unseen": _unseen(codes[unseen], probability[unseen], rule.threshold, decisions[unseen]),
         "fairness": fairness,
     }
     drawn = curves(codes, probability, _CURVE_POINTS)
     return Evaluation(
+        rule,
         {**figures, "n_test": len(codes)},
         report,
         _predictions(labels, probability),
@@ -172,26 +178,12 @@ def run(
     )
 
 
-def _groups(
-    test: pa.Table, public: Mapping[str, Sequence[str]], params: EvaluateParams
-) -> dict[str, npt.NDArray[np.object_]]:
-    """Group of each row, by the sensitive feature and by all of them together."""
-    found = named_groups(test, params.sensitive, public, params.min_category_rows)
-    if len(found) > 1:
-        found[_together(params)] = intersections(list(found.values()), params.min_category_rows)
-    return found
-
-
-def _together(params: EvaluateParams) -> str:
-    return " & ".join(params.sensitive)
-
-
 def _require_thresholds(params: EvaluateParams) -> None:
     for name in DIFFERENCES:
         thresholds = set(getattr(params.gates, name))
         absent, unknown = (
             sorted(set(params.sensitive) - thresholds),
-            sorted(thresholds - {*params.sensitive, _together(params)}),
+            sorted(thresholds - {*params.sensitive, together(params.sensitive)}),
         )
         if unknown:
             raise ParameterError(
@@ -231,17 +223,20 @@ def _predictions(labels: Labels, probability: npt.NDArray[np.float64]) -> pa.Tab
     return pa.table({"label": codes, **scores})
 
 
-def _unseen(codes: Codes, probability: npt.NDArray[np.float64], threshold: float | None) -> dict[str, Any]:
+def _unseen(
+    codes: Codes, probability: npt.NDArray[np.float64], threshold: float | None, decisions: Codes
+) -> dict[str, Any]:
     """Figures of the test rows whose features no training row shares; none where they have one class alone."""
     told_apart = len(np.unique(codes)) > 1
-    return {"n_test": len(codes), "metrics": metrics(codes, probability, threshold) if told_apart else None}
+    found = metrics(codes, probability, threshold, decisions) if told_apart else None
+    return {"n_test": len(codes), "metrics": found}
 
 
 def arguments_of(argv: Sequence[str] | None) -> Namespace:
     """The stage's arguments, as dvc.yaml has them."""
     return arguments(
         "evaluate", argv, "encoder", "model", "reference", "train", "trained-on", "validation", "test",
-        "expectations", "key-id", "metrics", "report", "predictions", "roc", "pr",
+        "expectations", "key-id", "decision", "metrics", "report", "predictions", "roc", "pr",
     )  # fmt: skip
 
 
@@ -267,7 +262,7 @@ def read_inputs(args: Namespace) -> Inputs:
         validation=validation,
         test=test,
         public=public_categories(suite),
-        candidate=content_digest(vault, encoder, model),
+        content=(encoder, model),
     )
 
 
@@ -292,9 +287,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         result = run(read.scorer, *held_out, read.public, params, explained)
         figures["cost"] = cost(read.scorer, read.validation)
         read.vault.write(args.predictions, to_parquet(result.predictions), role="predictions", schema=SCHEMA)
+        read.vault.write(args.decision, result.rule.to_json(), role="decision", schema=DECISION_SCHEMA)
         write_report(args.roc, result.roc)
         write_report(args.pr, result.pr)
-        write_report(args.report, {**result.report, "candidate": read.candidate})
+        candidate = content_digest(read.vault, *read.content, result.rule.content())
+        write_report(args.report, {**result.report, "candidate": candidate})
         write_report(args.metrics, result.metrics)
 
 

@@ -99,7 +99,9 @@ def score_table(bundle: Bundle, table: pa.Table) -> pa.Table:
     columns = bundle.manifest.columns
     require(table, [column.name for column in columns], "The deployed model")
     typed = pa.table({column.name: _as_trained(table[column.name], column) for column in columns})
-    probability = bundle.scorer().probability(raw_columns(typed, typed.column_names))
+    raw, scorer = raw_columns(typed, typed.column_names), bundle.scorer()
+    probability = scorer.probability(raw)
+    decided = bundle.rule().codes(probability, raw, scorer.encoder.encode)
     classes = bundle.manifest.classes
     scores = {
         f"probability:{name}" if classes else "probability": column
@@ -109,7 +111,7 @@ def score_table(bundle: Bundle, table: pa.Table) -> pa.Table:
         {
             "row": np.arange(len(table)),
             **scores,
-            "label": pa.array(bundle.manifest.labels(probability), pa.string()),
+            "label": pa.array(bundle.manifest.labels(decided), pa.string()),
         }
     )
 

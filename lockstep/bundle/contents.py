@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from lockstep.bundle.decision import DECISION_SCHEMA, Decision
 from lockstep.bundle.digest import content_digest
 from lockstep.bundle.manifest import Manifest
 from lockstep.bundle.scorer import MODEL_SCHEMA, Scorer
@@ -19,12 +20,17 @@ from lockstep.sealing.vault import Vault
 MANIFEST = "manifest.json"
 ENCODER = "encoder.sealed"
 MODEL = "model.sealed"
-_CONTEXTS = {ENCODER: ("bundle-encoder", ENCODER_SCHEMA), MODEL: ("bundle-model", MODEL_SCHEMA)}
+DECISION = "decision.sealed"
+_CONTEXTS = {
+    ENCODER: ("bundle-encoder", ENCODER_SCHEMA),
+    MODEL: ("bundle-model", MODEL_SCHEMA),
+    DECISION: ("bundle-decision", DECISION_SCHEMA),
+}
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """What is deployed: an encoder, a model, and what is known of them.
+    """What is deployed: an encoder, a model, how it decides, and what is known of them.
 
     Attributes
     ----------
@@ -34,6 +40,8 @@ class Bundle:
         `Encoder.to_json`.
     model
         LiteRT flatbuffer.
+    decision
+        `Decision.content`: nothing where the manifest's threshold holds for everybody.
     documents
         What lies beside them in clear, by name, such as the model card; it is written, and not read back.
     """
@@ -41,17 +49,28 @@ class Bundle:
     manifest: Manifest
     encoder: bytes = field(repr=False)
     model: bytes = field(repr=False)
+    decision: bytes = field(default=b"", repr=False)
     documents: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
     def scorer(self) -> Scorer:
         """A scorer of its own; raises ModelError where encoder and model do not fit."""
         return Scorer(Encoder.from_json(self.encoder), self.model)
 
+    def rule(self) -> Decision:
+        """How it decides; raises ModelError where this release cannot read it."""
+        return Decision.from_json(self.decision) if self.decision else Decision(self.manifest.threshold)
+
 
 def write_bundle(directory: Path, bundle: Bundle, vault: Vault) -> None:
     """Seal `bundle` into `directory`, each time with another salt; the manifest comes last."""
     files = {}
-    for name, plaintext in ((ENCODER, bundle.encoder), (MODEL, bundle.model)):
+    for name, plaintext in (
+        (ENCODER, bundle.encoder),
+        (MODEL, bundle.model),
+        (DECISION, bundle.decision),
+    ):
+        if not plaintext:
+            continue
         role, schema = _CONTEXTS[name]
         sealed = vault.seal(plaintext, role=role, schema=schema, random_salt=True)
         write_atomic(directory / name, sealed)
@@ -84,11 +103,12 @@ def read_bundle(directory: Path) -> Bundle:
     manifest = read_manifest(directory)
     vault = project_vault(manifest.project)
     encoder, model = (_open(directory / name, manifest.files, vault) for name in (ENCODER, MODEL))
-    if content_digest(vault, encoder, model) != manifest.candidate:
+    decision = _open(directory / DECISION, manifest.files, vault) if DECISION in manifest.files else b""
+    if content_digest(vault, encoder, model, decision) != manifest.candidate:
         raise RegistryError(
             f"{directory} holds another model than its manifest says. Deploy again: `lockstep deploy`."
         )
-    return Bundle(manifest, encoder, model)
+    return Bundle(manifest, encoder, model, decision)
 
 
 def project_vault(project: str) -> Vault:

@@ -36,11 +36,12 @@ class Manifest:
     target, positive, negative
         What is predicted, and the labels of its two classes; null where there are more.
     threshold
-        Probability from which on a row gets the label `positive`; null where there are more classes.
+        Probability from which on a row gets the label `positive`, unless thresholds of its group say otherwise, which
+        lie sealed beside the manifest; null where there are more classes.
     columns
-        Raw columns in the encoder's order.
+        Raw columns in the encoder's order, then those that only tell groups.
     candidate
-        `content_digest` of encoder and model.
+        `content_digest` of encoder, model and thresholds of groups.
     verdict, gates, metrics
         What `evaluate` said of the candidate on the test rows.
     override
@@ -89,12 +90,10 @@ class Manifest:
         binary = (self.positive, self.negative, self.threshold)
         return (self.project, self.candidate, self.target, *binary, self.classes)
 
-    def labels(self, probability: npt.NDArray[np.float64]) -> list[str]:
-        """Label of each of n rows by the probabilities that `Scorer.probability` gives."""
-        if self.classes:
-            return [self.classes[i] for i in probability.argmax(axis=1).tolist()]
-        either = (str(self.negative), str(self.positive))
-        return [either[p >= (self.threshold or 0.0)] for p in probability.tolist()]
+    def labels(self, codes: npt.NDArray[np.int64]) -> list[str]:
+        """Label of each of n rows by the number of its class."""
+        names = self.classes or (str(self.negative), str(self.positive))
+        return [names[code] for code in codes.tolist()]
 
     def to_json(self) -> bytes:
         """Content of manifest.json."""

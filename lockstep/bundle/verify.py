@@ -7,12 +7,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 import lockstep
-from lockstep.bundle.contents import read_bundle
+from lockstep.bundle.contents import Bundle, read_bundle
+from lockstep.bundle.decision import Decision
 from lockstep.data.encoded_columns import Column
 from lockstep.data.encoding import Encoder
 from lockstep.errors import LockstepError, NotPromoted
@@ -25,18 +27,38 @@ _TIMEOUT = 300.0
 _PROGRAM = "import sys; sys.path.append(sys.argv[3]); from lockstep.bundle.verify import main; main()"
 
 
+class Answers(NamedTuple):
+    """Of sample rows: probabilities, shape (n,) or (n, k), and numbers of the classes that are decided, shape (n,)."""
+
+    probability: npt.NDArray[np.float64]
+    codes: npt.NDArray[np.int64]
+
+
+def sample_answers(bundle: Bundle) -> Answers:
+    """What `bundle` says of `sample_rows`."""
+    scorer, rule = bundle.scorer(), bundle.rule()
+    rows = sample_rows(scorer.encoder, rule)
+    probability = scorer.probability(rows)
+    return Answers(probability, rule.codes(probability, rows, scorer.encoder.encode))
+
+
 def sample_rows(
-    encoder: Encoder, n_rows: int = _SAMPLE_ROWS
+    encoder: Encoder, rule: Decision | None = None, n_rows: int = _SAMPLE_ROWS
 ) -> dict[str, npt.NDArray[np.object_ | np.float64]]:
-    """Rows that visit what an encoder tells apart: missing, unseen, each value, each bin and beyond its ends.
+    """Rows that visit what an encoder and a rule tell apart: missing, unseen, each value, each bin and beyond its ends.
 
     Every process makes the same ones, so that no row has to be passed between two.
     """
     generator = np.random.default_rng(0)
     rows = {column.name: _sample(column, n_rows, generator) for column in encoder.columns}
     for one in encoder.decorrelation.sensitive if encoder.decorrelation else ():
-        column = Column(one.name, "category", one.categories)
-        rows[one.name] = _sample(column, n_rows, generator)
+        known = Column(one.name, "category", one.categories)
+        rows[one.name] = _sample(known, n_rows, generator)
+    rule = rule or Decision(None)
+    for place, column in enumerate(rule.sensitive):
+        if column.name not in rows:
+            values = sorted({group[place] for group in rule.groups})
+            rows[column.name] = _sample(Column(column.name, "category", tuple(values)), n_rows, generator)
     return rows
 
 
@@ -54,7 +76,7 @@ def _sample(
     return choices[generator.integers(len(choices), size=n_rows)]
 
 
-def check_in_fresh_process(directory: Path, expected: npt.NDArray[np.float64]) -> None:
+def check_in_fresh_process(directory: Path, expected: Answers) -> None:
     """Load the bundle in `directory` in a process of its own and score `sample_rows` there.
 
     Parameters
@@ -62,12 +84,12 @@ def check_in_fresh_process(directory: Path, expected: npt.NDArray[np.float64]) -
     directory
         A bundle.
     expected
-        Probabilities of those rows from the candidate in this process, shape (n_rows,).
+        What the candidate says of those rows in this process.
 
     Raises
     ------
     NotPromoted
-        It does not load there, or scores otherwise.
+        It does not load there, or scores or decides otherwise.
     """
     root = Path(lockstep.__file__).resolve().parents[1]
     try:
@@ -92,19 +114,22 @@ def check_in_fresh_process(directory: Path, expected: npt.NDArray[np.float64]) -
             f"The bundle was not promoted: it does not load in a fresh process. {answer['error']}"
         )
     scored = np.asarray(answer["probability"], dtype=np.float64)
-    if scored.shape != expected.shape or not np.allclose(scored, expected, rtol=0.0, atol=_TOLERANCE):
+    alike = scored.shape == expected.probability.shape and np.allclose(
+        scored, expected.probability, rtol=0.0, atol=_TOLERANCE
+    )
+    if not alike or answer["codes"] != expected.codes.tolist():
         raise NotPromoted(
-            f"The bundle was not promoted: in a fresh process it scores {len(expected)} sample rows "
+            f"The bundle was not promoted: in a fresh process it scores {len(expected.codes)} sample rows "
             "otherwise than here. Reinstall ai-edge-litert, then `lockstep deploy`."
         )
 
 
 def main() -> None:
-    """Of the fresh process: print the probabilities of the sample rows, or why there are none, as JSON."""
+    """Of the fresh process: print the answers about the sample rows, or why there are none, as JSON."""
     die_with_parent(int(sys.argv[2]))
     try:
-        scorer = read_bundle(Path(sys.argv[1])).scorer()
-        answer: dict[str, object] = {"probability": scorer.probability(sample_rows(scorer.encoder)).tolist()}
+        found = sample_answers(read_bundle(Path(sys.argv[1])))
+        answer: dict[str, object] = {name: values.tolist() for name, values in found._asdict().items()}
     except LockstepError as error:
         answer = {"error": str(error)}
     except Exception as error:

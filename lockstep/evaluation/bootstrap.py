@@ -41,7 +41,12 @@ class Intervals(NamedTuple):
 
 
 def intervals(
-    codes: Codes, probability: Floats, threshold: float | None, samples: int, seed: int
+    codes: Codes,
+    probability: Floats,
+    threshold: float | None,
+    samples: int,
+    seed: int,
+    decisions: Codes | None = None,
 ) -> Intervals:
     """Intervals of all figures of n rows.
 
@@ -53,8 +58,11 @@ def intervals(
     counts = np.bincount(codes, minlength=n_classes)
     rows = _draw_rows(codes, probability, samples, seed)
     likeliest, at_threshold = (
-        resampled(confusion(codes, decisions, n_classes), samples, seed)
-        for decisions in (decided(probability), decided(probability, threshold))
+        resampled(confusion(codes, chosen, n_classes), samples, seed)
+        for chosen in (
+            decided(probability),
+            decided(probability, threshold) if decisions is None else decisions,
+        )
     )
     areas = {"average_precision": rows.average_precision}
     draws = assembled(areas, rows.losses, rows.calibration_error, likeliest, at_threshold, counts)

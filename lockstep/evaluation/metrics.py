@@ -65,7 +65,9 @@ def ranking(codes: Codes, probability: Floats) -> dict[str, float]:
     }
 
 
-def metrics(codes: Codes, probability: Floats, threshold: float | None) -> dict[str, float]:
+def metrics(
+    codes: Codes, probability: Floats, threshold: float | None, decisions: Codes | None = None
+) -> dict[str, float]:
     """All figures of n rows.
 
     Parameters
@@ -75,6 +77,8 @@ def metrics(codes: Codes, probability: Floats, threshold: float | None) -> dict[
     threshold
         Of two classes: precision, recall and F1 hold for decisions ``probability >= threshold``; accuracy and error
         rate for 0.5. None of more, where the likeliest class is decided on.
+    decisions
+        Number of the class that each row gets where no one threshold tells it, shape (n,).
     """
     counts = _counts(codes, probability)
     figures = assembled(
@@ -82,7 +86,7 @@ def metrics(codes: Codes, probability: Floats, threshold: float | None) -> dict[
         {name: losses.mean() for name, losses in row_losses(codes, probability).items()},
         np.array(expected_calibration_error(*believed(codes, probability))),
         confusion(codes, decided(probability), len(counts)),
-        confusion(codes, decided(probability, threshold), len(counts)),
+        confusion(codes, decided(probability, threshold) if decisions is None else decisions, len(counts)),
         counts,
     )
     found = {name: float(figure) for name, figure in figures.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-Method = Literal["none", "drop", "correlation", "reweighing", "adversarial", "grid"]
+Method = Literal["none", "drop", "correlation", "reweighing", "adversarial", "grid", "thresholds"]
 
 Constraint = Literal["demographic_parity", "equalized_odds"]
 """What is to be equal between groups: how many are chosen, or how many of those of either label."""
@@ -34,4 +34,5 @@ METHODS: dict[Method, Mitigation] = {
     "reweighing": Mitigation("weights"),
     "adversarial": Mitigation("training"),
     "grid": Mitigation("training"),
+    "thresholds": Mitigation("decisions", serves_sensitive=True),
 }

@@ -40,6 +40,7 @@ class App:
     def __init__(self, bundle: Bundle) -> None:
         self._manifest = bundle.manifest
         self._scorer = bundle.scorer()
+        self._rule = bundle.rule()
         self._outputs = outputs_of(bundle.manifest)
         self._kinds = {column.name: column.kind for column in bundle.manifest.columns}
         self._sensitive = frozenset(c.name for c in bundle.manifest.columns if c.sensitive)
@@ -83,7 +84,11 @@ class App:
             request = parse_request(
                 await _read_body(scope["headers"], receive), self._kinds, self._sensitive, self._outputs
             )
-            return to_response(request, self._scorer.probability(request.table), self._manifest)
+            probability, labels = self._scorer.probability(request.table), []
+            if "label" in request.outputs:
+                codes = self._rule.codes(probability, request.table, self._scorer.encoder.encode)
+                labels = self._manifest.labels(codes)
+            return to_response(request, probability, labels, self._manifest)
         page = self._pages.get(path)
         if page is None:
             raise HttpError(404, self._not_found(path))

@@ -121,15 +121,16 @@ def parse_request(
     return InferRequest(_table(document.get("inputs"), kinds, sensitive), outputs, request_id)
 
 
-def to_response(request: InferRequest, probability: npt.NDArray[np.float64], manifest: Manifest) -> bytes:
+def to_response(
+    request: InferRequest, probability: npt.NDArray[np.float64], labels: list[str], manifest: Manifest
+) -> bytes:
     """JSON answer to `request`; `probability` is what `Scorer.probability` gives of its rows."""
     data: dict[str, list[Any]] = {
         "probability": probability.ravel().tolist(),
+        "label": labels,
         CLASSES: list(manifest.classes),
     }
     shapes = {"probability": list(probability.shape), "label": [len(probability)]}
-    if "label" in request.outputs:
-        data["label"] = manifest.labels(probability)
     answer: dict[str, Any] = {"model_name": manifest.name, "model_version": manifest.version}
     if request.id is not None:
         answer["id"] = request.id

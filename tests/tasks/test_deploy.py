@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from lockstep.bundle.decision import Decision
 from lockstep.bundle.manifest import Manifest
 from lockstep.errors import NotPromoted
 from tasks.deploy import DeployParams, run
@@ -69,7 +70,8 @@ def a_failure(verdict: str, figure: float | None, gate: int = 1) -> dict[str, An
 
 
 def _run(evaluation: dict[str, Any], approvals: list[Any] | None = None) -> Any:
-    return run(*encoder_and_model(), bundle().manifest.candidate, evaluation, approvals or [], PARAMS)
+    candidate = bundle().manifest.candidate
+    return run(*encoder_and_model(), Decision(0.5), candidate, evaluation, approvals or [], PARAMS)
 
 
 def test_a_pass_gives_a_bundle_and_a_report_of_content_facts() -> None:

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from lockstep.bundle.contents import MODEL
+from lockstep.bundle.decision import DECISION_SCHEMA, Decision
 from lockstep.bundle.registry import Registry
 from lockstep.data.encoding import ENCODER_SCHEMA
 from lockstep.errors import LockstepError, NotPromoted, ParameterError, SealDamaged
@@ -51,6 +52,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def _evaluated(evaluation: dict[str, Any]) -> None:
     Path("reports/evaluation.json").write_text(json.dumps(evaluation) + "\n")
+    rule = Decision(evaluation.get("metrics", {"threshold": 0.5})["threshold"]).to_json()
+    sealer = open_vault(PROJECT, Path("lockstep.key-id"))
+    sealer.write("models/decision.sealed", rule, role="decision", schema=DECISION_SCHEMA)
 
 
 def _arguments() -> list[str]:

@@ -20,6 +20,9 @@ EVALUATE = evaluate.EvaluateParams(
     positive="yes",
     sensitive=["sex"],
     min_category_rows=5,
+    mitigation="drop",
+    protect=None,
+    constraint="demographic_parity",
     threshold_for="f1",
     parity_reserve=None,
     false_negative_cost=5.0,
@@ -51,6 +54,7 @@ class Oracle:
     class encoder:  # noqa: N801
         inputs = ()
         classes = ()
+        encode = None
 
     def __init__(self, tables: dict[str, pa.Table]) -> None:
         self.tables = list(tables.values())

@@ -105,7 +105,7 @@ def run() -> Run:
     candidate = content_digest(vault(), trained.encoder, compressed.shipped)
     report = {**evaluation.report, "candidate": candidate}
     deployment = deploy.run(
-        trained.encoder, compressed.shipped, candidate, report, [], of(deploy.DeployParams)
+        trained.encoder, compressed.shipped, evaluation.rule, candidate, report, [], of(deploy.DeployParams)
     )
     return Run(apart[-1], parts, resampled, trained, compressed, evaluation, deployment.bundle)
 

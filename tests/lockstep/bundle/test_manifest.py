@@ -78,5 +78,5 @@ def test_one_that_decides_alike_is_recognised(change: dict[str, object], same: b
     assert MANIFEST.decides_like(replace(MANIFEST, **change)) is same  # type: ignore[arg-type]
 
 
-def test_the_label_turns_at_the_threshold() -> None:
-    assert MANIFEST.labels(np.array([0.0, 0.2499, 0.25, 1.0])) == ["no", "no", "yes", "yes"]
+def test_a_class_has_its_label() -> None:
+    assert MANIFEST.labels(np.array([0, 1])) == ["no", "yes"]
