@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from lockstep.balance.methods import METHODS
 from lockstep.errors import UsageError
+from lockstep.fairness.methods import METHODS as MITIGATIONS
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,8 @@ class Comparison:
     inputs
         What these read, as `flows._calls.inputs_of` takes it.
     module
-        Its `main` takes those inputs, ``--params`` and ``--report``, and writes a report with ``figures`` and, where
-        they have any, their ``intervals``.
+        Its `main` takes those inputs, ``--params`` and ``--report``, and writes a report with ``figures``, null where
+        there is no evidence, and, where they have any, their ``intervals``.
     methods
         By name, what it overrides in params.yaml.
     note
@@ -39,6 +40,22 @@ class Comparison:
 _PLAIN_LOSS = ("train.focal_gamma=0.0",)
 
 COMPARISONS = {
+    "debias": Comparison(
+        # What is compressed decides like the float model, which alone is judged here.
+        stages=("debias", "resample", "train", "compress", "evaluate"),
+        inputs={
+            "train": ("debias", "--train"),
+            "validation": ("debias", "--validation"),
+            "expectations": ("debias", "--expectations"),
+            "key-id": ("debias", "--key-id"),
+        },
+        module="tasks._mitigated",
+        methods={name: [f"debias.method={name}"] for name in MITIGATIONS},
+        note=(
+            "On the validation rows, with 95 % intervals. Quality: higher is better; differences between groups: lower "
+            "is. Each half of the rows is decided by the rule that the other half chose, which keeps to no parity gate."
+        ),
+    ),
     "resample": Comparison(
         stages=("resample", "train"),
         inputs={

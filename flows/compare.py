@@ -24,6 +24,7 @@ from flows._flow_run import alone
 from flows._overrides import override
 from flows._walk import bring_up_to_date
 from lockstep.charts import panels
+from lockstep.evaluation.card.blocks import words
 from lockstep.files import write_atomic
 from tasks._stage import read_report, write_report
 
@@ -115,7 +116,9 @@ def _write_params(
 
 
 def _outcome(report: Mapping[str, Any]) -> str:
-    return ", ".join(f"{figure} {value:.4g}" for figure, value in report["figures"].items())
+    return ", ".join(
+        f"{words(figure)} {value:.4g}" for figure, value in report["figures"].items() if value is not None
+    )
 
 
 def _draw(what: str, reports: Reports) -> str:
@@ -123,7 +126,11 @@ def _draw(what: str, reports: Reports) -> str:
     return panels(
         f"Methods of {what}, on the validation rows",
         {
-            figure.replace("_", " "): {name: report["figures"][figure] for name, report in reports.items()}
+            words(figure): {name: report["figures"][figure] for name, report in reports.items()}
+            for figure in figures
+        },
+        {
+            words(figure): {name: report.get("intervals", {}).get(figure) for name, report in reports.items()}
             for figure in figures
         },
     )
@@ -135,11 +142,9 @@ def _rows(reports: Reports) -> list[dict[str, str]]:
         intervals = report.get("intervals", {})
         row = {"method": name}
         for figure, value in report["figures"].items():
-            text = f"{value:.1f}" if figure == "seconds" else f"{value:.4f}"
             low_high = intervals.get(figure)
-            row[figure.replace("_", " ")] = (
-                f"{text} ({low_high[0]:.4f} to {low_high[1]:.4f})" if low_high else text
-            )
+            text = "no evidence" if value is None else f"{value:.{1 if figure == 'seconds' else 4}f}"
+            row[words(figure)] = f"{text} ({low_high[0]:.4f} to {low_high[1]:.4f})" if low_high else text
         rows.append(row)
     return rows
 
@@ -156,7 +161,8 @@ def _print(what: str, chosen: Comparison, reports: Reports) -> None:
         is_name = column == "method"
         table.add_column(column, justify="left" if is_name else "right", no_wrap=is_name)
     for row in rows:
-        table.add_row(*row.values())
+        # An interval on a line of its own: there may be many figures.
+        table.add_row(*(cell.replace(" (", "\n(") for cell in row.values()))
     Console().print(table)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -96,25 +97,54 @@ def bars(title: str, shares: Mapping[str, float]) -> str:
     return picture(title, left + 350, _TOP + len(shares) * _BAR + 12, parts)
 
 
-def panels(title: str, figures: Mapping[str, Mapping[str, float]]) -> str:
-    """Draw side by side a panel for each figure, and in it a bar for each name; a panel's longest bar fills it."""
+def panels(
+    title: str,
+    figures: Mapping[str, Mapping[str, float | None]],
+    intervals: Mapping[str, Mapping[str, Sequence[float] | None]] | None = None,
+) -> str:
+    """Draw side by side a panel for each figure, and in it a bar for each name; a panel's longest fills it.
+
+    Parameters
+    ----------
+    figures
+        By name; None: there is no evidence.
+    intervals
+        Lower and upper end of what has an interval, drawn as a line across the bar's end.
+    """
     names = list(next(iter(figures.values())))
     left = 24 + max(7 * len(name) for name in names)
+    headings = [textwrap.wrap(figure, _PANEL // 8) for figure in figures]
+    top = _TOP + 13 * max(map(len, headings))
     parts = [
-        f'<text x="{left - 8}" y="{_TOP + (i + 1) * _BAR + 14}" text-anchor="end">{escape(name)}</text>'
+        f'<text x="{left - 8}" y="{top + i * _BAR + 14}" text-anchor="end">{escape(name)}</text>'
         for i, name in enumerate(names)
     ]
-    for i, (figure, values) in enumerate(figures.items()):
-        x, longest = left + i * _PANEL, max(map(abs, values.values())) or 1.0
-        parts.append(f'<text x="{x}" y="{_TOP + 14}" font-weight="bold">{escape(figure)}</text>')
-        for j, value in enumerate(values.values(), 1):
-            y = _TOP + j * _BAR
-            width = max(abs(value) / longest, 0.005) * (_PANEL - 64)
+    for i, ((figure, values), heading) in enumerate(zip(figures.items(), headings, strict=True)):
+        x, ranges = left + i * _PANEL, (intervals or {}).get(figure, {})
+        parts += [
+            f'<text x="{x}" y="{_TOP + 8 + 13 * line}" font-weight="bold">{escape(text)}</text>'
+            for line, text in enumerate(heading)
+        ]
+        ends = [end for pair in ranges.values() for end in pair or ()]
+        longest = max((abs(v) for v in (*values.values(), *ends) if v is not None), default=0.0) or 1.0
+        scale = (_PANEL - 64) / longest
+        for j, (name, value) in enumerate(values.items()):
+            y = top + j * _BAR
+            if value is None:
+                parts.append(f'<text x="{x}" y="{y + 14}" fill="#767676">no evidence</text>')
+                continue
+            reach = width = max(abs(value) * scale, 0.5)
             parts.append(
                 f'<rect x="{x}" y="{y + 3}" width="{width:.1f}" height="{_BAR - 7}" fill="#1f6feb"/>'
-                f'<text x="{x + width + 5:.1f}" y="{y + 14}">{value:.3g}</text>'
             )
-    return picture(title, left + len(figures) * _PANEL + 8, _TOP + (len(names) + 1) * _BAR + 12, parts)
+            if low_high := ranges.get(name):
+                low, high = (end * scale for end in low_high)
+                parts.append(
+                    f'<path d="M{x + low:.1f} {y + 10.5}H{x + high:.1f}" stroke="#222" stroke-width="2"/>'
+                )
+                reach = max(width, high)
+            parts.append(f'<text x="{x + reach + 5:.1f}" y="{y + 14}">{value:.3g}</text>')
+    return picture(title, left + len(figures) * _PANEL + 8, top + len(names) * _BAR + 12, parts)
 
 
 def data_url(picture: str) -> str:

@@ -117,7 +117,7 @@ def run(
         transform=fitted.transform,
         secret=secret,
     )
-    probability = _score(trained, rows.filter(pa.array(scored)))
+    probability = score(trained, rows.filter(pa.array(scored)))
     return {
         "n_train": int(np.sum(~scored & ~validation)),
         "n_validation": int(validation.sum()),
@@ -138,7 +138,16 @@ def answers_of(trained: train.Trained, rows: pa.Table) -> Floats:
     return logits(inference(model), encoder.encode(raw))
 
 
-def _score(trained: train.Trained, rows: pa.Table) -> Floats:
+def halves(codes: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.bool_]:
+    """Mask of one half of n rows, shape (n,), drawn within each class, so that a rare one is in both halves."""
+    half = np.zeros(len(codes), dtype=bool)
+    order = np.random.default_rng(seed).permutation(len(codes))
+    half[order[np.argsort(codes[order], kind="stable")][::2]] = True
+    return half
+
+
+def score(trained: train.Trained, rows: pa.Table) -> Floats:
+    """Probability of the positive class of two, shape (n,), or of each of more, shape (n, k)."""
     scored = probabilities(answers_of(trained, rows))
     return scored if scored.shape[1] > 1 else scored[:, 0]
 

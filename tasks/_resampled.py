@@ -24,7 +24,7 @@ from lockstep.models.calibration import fit_platt
 from lockstep.models.scoring import probabilities
 from lockstep.sealing.vault import open_vault
 from tasks import resample, train
-from tasks._fold import Floats, NoCheckpoint, answers_of
+from tasks._fold import Floats, NoCheckpoint, answers_of, halves
 from tasks._params import load_params
 from tasks._privacy import secret_of
 from tasks._stage import write_report
@@ -83,10 +83,7 @@ def _columns(probability: Floats) -> Floats:
 
 
 def _calibrated(answers: Floats, codes: Any, seed: int) -> Floats:
-    half = np.zeros(len(codes), dtype=bool)
-    order = np.random.default_rng(seed).permutation(len(codes))
-    # By class, so that a rare one is in both.
-    half[order[np.argsort(codes[order], kind="stable")][::2]] = True
+    half = halves(codes, seed)
     calibrated = np.empty(answers.shape)
     for scored in (half, ~half):
         slope, intercepts = fit_platt(answers[~scored], codes[~scored])

@@ -133,7 +133,9 @@ def _at_cost(labels: Labels, cost: float, constraint: Constraint) -> tuple[npt.N
     positives are. Selection rates would not: there every row stands as often, and some copies of the rows of the class
     that counts for less have the other label, so that deciding about them matters less.
     """
-    ratio = Fraction(min(max(cost, 1 / _MAX_COST), _MAX_COST)).limit_denominator(3 if cost > 1 else _MAX_COST)
+    cost = min(max(cost, 1 / _MAX_COST), _MAX_COST)
+    # Neither part above _MAX_COST: so many copies has a row, or twice as many.
+    ratio = Fraction(cost).limit_denominator(min(3, int(_MAX_COST / cost)) if cost > 1 else _MAX_COST)
     positive, negative = ratio.numerator, ratio.denominator
     if constraint == "equalized_odds":
         rows = np.repeat(np.arange(len(labels)), np.where(labels, positive, negative))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
+import pytest
+
 from lockstep.charts import bars, chart, panels
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -50,3 +52,16 @@ def test_the_longest_bar_fills_its_panel() -> None:
     _, *drawn = ElementTree.fromstring(picture).iter(f"{SVG}rect")
     widths = [float(bar.get("width", "")) for bar in drawn]
     assert widths[0] == widths[3] == 2 * widths[1] == 4 * widths[2]
+
+
+def test_intervals_are_drawn_and_what_lacks_evidence_is_said() -> None:
+    figures = {"a long name of a figure": {"none": 0.2, "drop": None}}
+    ranges = {"a long name of a figure": {"none": (0.1, 0.4), "drop": None}}
+    picture = panels("Methods", figures, ranges)
+    assert {"a long name of a", "figure", "0.2", "no evidence"} <= set(texts(picture))
+    (line,) = ElementTree.fromstring(picture).iter(f"{SVG}path")
+    start, end = (float(x) for x in line.get("d", "M0 0H0")[1:].replace("H", " ").split()[::2])
+    _, bar = ElementTree.fromstring(picture).iter(f"{SVG}rect")
+    left, width = (float(bar.get(name, "")) for name in ("x", "width"))
+    # The upper end fills the panel: the bar takes half of that, the lower end a quarter.
+    assert (start - left, end - left) == pytest.approx((width / 2, 2 * width), abs=0.2)

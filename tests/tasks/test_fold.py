@@ -48,7 +48,7 @@ def test_no_row_of_a_fold_is_seen_before_it_is_scored(monkeypatch: pytest.Monkey
         return call
 
     monkeypatch.setattr(train, "run", noting(train.run, lambda *a: fitted.append((a[0], a[1]))))
-    monkeypatch.setattr(_fold, "_score", noting(_fold._score, lambda _, held: scored.append(held)))
+    monkeypatch.setattr(_fold, "score", noting(_fold.score, lambda _, held: scored.append(held)))
     reports = [
         _fold.run(table, fold, N_FOLDS, params, mitigation, resampling, training) for fold in range(N_FOLDS)
     ]
