@@ -10,6 +10,7 @@ gradient is clipped.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from lockstep.errors import ModelError
@@ -110,22 +111,32 @@ def _dense(layer: Any, given: Any, back: Any) -> Any:
     return of_answer * _row_sums(given**2) + of_answer
 
 
+def _side_by_side(layer: Any, given: Any, back: Any) -> Any:
+    import tensorflow as tf
+
+    members = zip(tf.split(given, layer.members, -1), tf.split(back, layer.members, -1), strict=True)
+    return tf.add_n([_dense(layer, own, own_back) for own, own_back in members])
+
+
 def _embedding(layer: Any, given: Any, back: Any) -> Any:
     # Each column has codes of its own, so no code stands twice in a row.
     return _row_sums(back**2)
 
 
-def _layer_normalization(layer: Any, given: Any, back: Any) -> Any:
+def _normalization(groups: int, layer: Any, given: Any, back: Any) -> Any:
     import tensorflow as tf
 
-    mean, variance = tf.nn.moments(given, axes=[-1], keepdims=True)
-    normalized = (given - mean) * tf.math.rsqrt(variance + layer.epsilon)
+    parts = tf.reshape(given, (-1, groups, given.shape[-1] // groups))
+    mean, variance = tf.nn.moments(parts, axes=[-1], keepdims=True)
+    normalized = tf.reshape((parts - mean) * tf.math.rsqrt(variance + layer.epsilon), tf.shape(given))
     return _row_sums((back * normalized) ** 2) + _row_sums(back**2)
 
 
 _SQUARES: dict[str, Callable[[Any, Any, Any], Any]] = {
     "Dense": _dense,
     "Embedding": _embedding,
-    "LayerNormalization": _layer_normalization,
+    "GroupNormalization": lambda layer, given, back: _normalization(layer.groups, layer, given, back),
+    "LayerNormalization": partial(_normalization, 1),
+    "SideBySide": _side_by_side,
 }
 """Squared norm of each row's gradient of a layer's weights, shape (n,), from input and gradient of the output."""

@@ -23,6 +23,7 @@ from lockstep.models.optimizers import make_optimizer
 from lockstep.models.private_gradients import Private
 from lockstep.models.schedules import drops, make_schedule
 from lockstep.models.scoring import average_precision, cross_entropy, logits, network_inputs, slices
+from lockstep.models.side_by_side import separate
 from lockstep.models.step import run_steps
 
 _STEPS_AN_EPOCH = 32
@@ -237,7 +238,9 @@ def train(
         gained = gains([*state.curve, figures], schedule.min_gain)[-1]
         state = checkpoints.advance(state, model, figures, gained=gained)
         on_epoch(state)
-    best = {weight.path: value for weight, value in zip(model.weights, state.best, strict=True)}
+    best = separate(
+        {weight.path: value for weight, value in zip(model.weights, state.best, strict=True)}, network.members
+    )
     final = build(network)
     checkpoints.assign(final.weights, tuple(best[weight.path] for weight in final.weights))
     return Trained(network, final, state.curve, _best_epoch(state, schedule))

@@ -73,6 +73,7 @@ def row_by_row(model: Any, batch: Any) -> np.ndarray:
     [
         NETWORK,
         replace(NETWORK, n_outputs=3, normalization="none", members=2),
+        replace(NETWORK, members=3),
         pytest.param(replace(NETWORK, n_coded=0), marks=pytest.mark.slow),
         pytest.param(replace(NETWORK, numeric_width=0, members=2), marks=pytest.mark.slow),
     ],
