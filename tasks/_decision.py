@@ -31,6 +31,33 @@ Floats = npt.NDArray[np.float64]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+class Tolerated(Section):
+    """The largest share that may be lost `at` a strength of what the model is better by than a random order."""
+
+    at: Annotated[float, Field(gt=0)]
+    loss: Annotated[float, Field(ge=0)]
+
+
+class ToleratedShare(Tolerated):
+    at: Annotated[float, Field(gt=0, le=1)]
+
+
+class ToleratedCount(Tolerated):
+    at: Annotated[int, Field(ge=1)]
+
+
+class RobustnessGates(Section):
+    """What each perturbation of `lockstep.evaluation.robustness` may cost."""
+
+    noise: Tolerated
+    missing: ToleratedShare
+    swapped: ToleratedShare
+    fgsm: Tolerated
+    pgd: Tolerated
+    flips: ToleratedCount
+    shifted: Tolerated
+
+
 class Gates(Section):
     """Thresholds; each must stand in params.yaml."""
 
@@ -42,6 +69,7 @@ class Gates(Section):
     explanation_agreement: Annotated[float, Field(ge=-1, le=1)]
     membership_inference: Share | None
     membership_inference_auc: Share | None
+    robustness: RobustnessGates
 
 
 class DecisionParams(Params):

@@ -75,7 +75,7 @@ def explain(
         Of the gate: the least rank correlation of both models' mean absolute SHAP values.
     """
     # One order of the test rows: the rows with SHAP values are among those whose columns are permuted.
-    chosen = _drawn(len(test), params.explained_rows, params.seed)
+    chosen = drawn(len(test), params.explained_rows, params.seed)
     pool = pool_of(scorer, test.take(chosen), validation, params.seed)
     rows, background = np.arange(len(chosen)), background_rows(pool, len(chosen))
     codes = _labels(scorer, test.take(chosen), params).codes
@@ -108,7 +108,7 @@ def explain(
 def pool_of(scorer: Scorer, rows: pa.Table, validation: pa.Table, seed: int) -> Pool:
     """The raw columns of `rows`, and behind them those of the background."""
     names = [column.name for column in scorer.encoder.inputs]
-    background = validation.take(_drawn(len(validation), BACKGROUND, seed))
+    background = validation.take(drawn(len(validation), BACKGROUND, seed))
     parts = [raw_columns(part, names) for part in (rows, background)]
     return Pool(scorer.encoder, {name: np.concatenate([part[name] for part in parts]) for name in names})
 
@@ -134,7 +134,7 @@ def _alternatives(
     scorer: Scorer, train: pa.Table, test: pa.Table, params: ExplanationParams
 ) -> list[dict[str, Any]]:
     names = [column.name for column in scorer.encoder.inputs]
-    known = train.take(_drawn(len(train), _MAX_TRAIN_ROWS, params.seed))
+    known = train.take(drawn(len(train), _MAX_TRAIN_ROWS, params.seed))
     asked = scorer.encoder.encode(raw_columns(test, names))
     codes = _labels(scorer, test, params).codes
     probabilities = {
@@ -159,5 +159,6 @@ def _labels(scorer: Scorer, table: pa.Table, params: ExplanationParams) -> Label
     return labels_of(table, params.target, params.positive, scorer.encoder.classes)
 
 
-def _drawn(n_rows: int, wanted: int, seed: int) -> npt.NDArray[np.int_]:
+def drawn(n_rows: int, wanted: int, seed: int) -> npt.NDArray[np.int_]:
+    """Numbers of `wanted` of `n_rows` rows, or of all where there are fewer: the same for the same seed."""
     return np.random.default_rng(seed).permutation(n_rows)[:wanted]

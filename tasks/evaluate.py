@@ -32,14 +32,19 @@ from lockstep.fairness.judging import (
     judge_groups,
     outcomes_of,
 )
+from lockstep.models import saving
 from lockstep.sealing.vault import Vault, open_vault
 from tasks._cost import cost
-from tasks._decision import DecisionParams, audited_groups, decide, decision_of, score, together
+from tasks._decision import audited_groups, decide, decision_of, score, together
 from tasks._explanations import Explained, ExplanationParams, explain
 from tasks._membership import GATES as MEMBERSHIP_GATES
 from tasks._membership import MembershipParams, attack_membership
 from tasks._params import key, load_params
+from tasks._robustness import RobustnessParams, withstand
 from tasks._stage import arguments, command, measured, write_report
+
+HEAVY = ("tensorflow", "keras")
+"""What takes long to import: a flow may do so ahead, beside the stages before."""
 
 _CURVE_POINTS = 400
 
@@ -53,7 +58,7 @@ Mask = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.int64]
 
 
-class EvaluateParams(DecisionParams, ExplanationParams, MembershipParams):
+class EvaluateParams(RobustnessParams, ExplanationParams, MembershipParams):
     section = "evaluate"
 
     project: str = key("project")
@@ -67,6 +72,7 @@ class Inputs(NamedTuple):
     vault: Vault
     scorer: Scorer
     reference: Scorer
+    network: bytes
     train: pa.Table
     trained_on: pa.Table
     validation: pa.Table
@@ -110,7 +116,7 @@ def run(
     public
         Categories by column that a report may name.
     explained
-        What was found out about it beside that: its reasons, its privacy.
+        What was found out about it beside that: its reasons, its privacy, how it holds out.
 
     Raises
     ------
@@ -235,7 +241,7 @@ def _unseen(
 def arguments_of(argv: Sequence[str] | None) -> Namespace:
     """The stage's arguments, as dvc.yaml has them."""
     return arguments(
-        "evaluate", argv, "encoder", "model", "reference", "train", "trained-on", "validation", "test",
+        "evaluate", argv, "encoder", "model", "reference", "network", "train", "trained-on", "validation", "test",
         "expectations", "key-id", "decision", "metrics", "report", "predictions", "roc", "pr",
     )  # fmt: skip
 
@@ -247,6 +253,7 @@ def read_inputs(args: Namespace) -> Inputs:
     encoder = vault.read(args.encoder, role="encoder", schema=ENCODER_SCHEMA)
     model = vault.read(args.model, role="model", schema=MODEL_SCHEMA)
     reference = vault.read(args.reference, role="reference-model", schema=MODEL_SCHEMA)
+    network = vault.read(args.network, role="float-model", schema=saving.SCHEMA)
     suite = parse_suite(read_bytes(args.expectations), str(args.expectations))
     train, validation, test = (
         from_parquet(vault.read(path, role=f"debiased-{part}", schema=SCHEMA))
@@ -257,6 +264,7 @@ def read_inputs(args: Namespace) -> Inputs:
         vault=vault,
         scorer=Scorer(Encoder.from_json(encoder), model),
         reference=Scorer(Encoder.from_json(encoder), reference),
+        network=network,
         train=train,
         trained_on=from_parquet(vault.read(args.trained_on, role="resampled-train", schema=SCHEMA)),
         validation=validation,
@@ -271,6 +279,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     with measured("evaluate") as figures:
         read = read_inputs(args)
         params, held_out = read.params, (read.validation, read.test)
+        rule, _ = decision_of(
+            read.validation, score(read.scorer, read.validation), read.scorer.encoder, read.public, params
+        )
         explained = [
             explain(
                 read.scorer, read.reference, read.train, *held_out, params, params.gates.explanation_agreement
@@ -283,6 +294,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 params,
                 {gate: getattr(params.gates, gate) for gate in MEMBERSHIP_GATES},
             ),
+            withstand(read.scorer, read.network, read.train, read.test, read.public, params, rule),
         ]
         result = run(read.scorer, *held_out, read.public, params, explained)
         figures["cost"] = cost(read.scorer, read.validation)

@@ -97,6 +97,18 @@ def _surroundings(tmp_path_factory: pytest.TempPathFactory, first_key: Path) -> 
     patch.undo()
 
 
+ANY_LOSS = {
+    "noise": {"at": 0.1, "loss": 9.0},
+    "missing": {"at": 0.1, "loss": 9.0},
+    "swapped": {"at": 0.1, "loss": 9.0},
+    "fgsm": {"at": 0.1, "loss": 9.0},
+    "pgd": {"at": 0.1, "loss": 9.0},
+    "flips": {"at": 1, "loss": 9.0},
+    "shifted": {"at": 2.0, "loss": 9.0},
+}
+"""`evaluate.gates.robustness` that no model breaks."""
+
+
 def copy_project(target: Path) -> Path:
     """Copy what git tracks, as it stands in the working tree, into a new repository at `target`."""
     names = subprocess.run(
@@ -130,8 +142,10 @@ def shrink(project: Path) -> None:
         "explanation_agreement": -1.0,
         "membership_inference": 1.0,
         "membership_inference_auc": 1.0,
+        "robustness": ANY_LOSS,
     }
     params["evaluate"].update(min_group_rows=20, min_group_positives=2, attack_false_positive_rate=0.05)
+    params["evaluate"]["robustness"] = {kind: [] for kind in ANY_LOSS}
     path.write_text(yaml.safe_dump(params, sort_keys=False))
     suite_path = project / "data" / "expectations.json"
     suite = json.loads(suite_path.read_text())

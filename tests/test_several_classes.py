@@ -11,7 +11,7 @@ import pytest
 import yaml
 from sklearn.datasets import load_wine
 
-from tests.conftest import copy_project
+from tests.conftest import ANY_LOSS, copy_project
 from tests.test_two_doors import dvc, lockstep
 
 pytestmark = pytest.mark.slow
@@ -35,7 +35,10 @@ def test_three_classes_by_init_and_both_doors(tmp_path: Path, monkeypatch: pytes
         params["evaluate"]["gates"][gate]["cellar"] = 1.0
     # 178 rows cannot tell how many members an attack finds.
     params["evaluate"]["gates"].update(
-        explanation_agreement=-1.0, membership_inference=None, membership_inference_auc=None
+        explanation_agreement=-1.0,
+        membership_inference=None,
+        membership_inference_auc=None,
+        robustness=ANY_LOSS,
     )
     params["evaluate"].update(min_group_rows=5, min_group_positives=1, bootstrap_samples=100)
     (project / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))

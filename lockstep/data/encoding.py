@@ -118,6 +118,16 @@ class Encoder:
             *(Input(one.name, one.kind) for one in sensitive),
         ]
 
+    @property
+    def places(self) -> list[tuple[slice, slice]]:
+        """Of each column: its places in `Features.codes` and in `Features.numeric`."""
+        found, at, start = [], 0, 0
+        for column in self.columns:
+            found.append((slice(at, at + column.coded), slice(start, start + column.width)))
+            at += column.coded
+            start += column.width
+        return found
+
     @classmethod
     def fit(
         cls,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +24,17 @@ MIN_CLASS_ROWS = 3
 
 MAX_NUMBERS = 20
 """A target of more whole numbers is a quantity."""
+
+_TOLERATED: dict[str, tuple[float, float]] = {
+    "noise": (0.1, 0.25),
+    "missing": (0.05, 0.25),
+    "swapped": (0.05, 0.25),
+    "fgsm": (0.1, 0.5),
+    "pgd": (0.1, 0.5),
+    "flips": (1, 1.0),
+    "shifted": (2.0, 0.25),
+}
+"""Strength of each perturbation, and the share that it may cost of what a model is better by than a random order."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +203,7 @@ def _classes(column: pa.ChunkedArray, target: str) -> dict[str, int]:
 
 def default_gates(
     classes: Mapping[str, int], positive: str | None, sensitive: Sequence[str], attack_rate: float
-) -> dict[str, float | dict[str, float]]:
+) -> dict[str, Any]:
     """Thresholds that a useless model breaks; a team replaces them by its own before it looks at a result.
 
     Parameters
@@ -215,4 +227,5 @@ def default_gates(
         "explanation_agreement": 0.9,
         "membership_inference": round(3 * attack_rate, 4),
         "membership_inference_auc": 0.6,
+        "robustness": {kind: {"at": at, "loss": loss} for kind, (at, loss) in _TOLERATED.items()},
     }

@@ -40,12 +40,7 @@ class Pool:
     def __init__(self, encoder: Encoder, table: dict[str, npt.NDArray[Any]]) -> None:
         self.names = [column.name for column in encoder.columns]
         self._features = encoder.encode(table)
-        self._places: list[tuple[slice, slice]] = []
-        at = start = 0
-        for column in encoder.columns:
-            self._places.append((slice(at, at + column.coded), slice(start, start + column.width)))
-            at += column.coded
-            start += column.width
+        self._places = encoder.places
 
     def __len__(self) -> int:
         return len(self._features.codes)

@@ -29,7 +29,7 @@ ALLOWED = {
     "resample": {"imblearn", "sklearn"},
     "train": {"tensorflow", "keras", "sklearn"},
     "compress": {"sklearn"},
-    "evaluate": {"fairlearn", "sklearn"},
+    "evaluate": {"fairlearn", "sklearn", "tensorflow", "keras"},
 }
 READ_BY_THE_FLOW = {"remote", "search.trials", "search.seed", "search.space"}
 

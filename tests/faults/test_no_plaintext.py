@@ -21,7 +21,7 @@ import yaml
 
 from lockstep.data import census
 from tasks._stage import to_json
-from tests.conftest import copy_project
+from tests.conftest import ANY_LOSS, copy_project
 from tests.faults._search import encodings, leaks
 from tests.flows.conftest import wait_for
 
@@ -136,6 +136,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
             "explanation_agreement": -1.0,
             "membership_inference": 1.0,
             "membership_inference_auc": 1.0,
+            "robustness": ANY_LOSS,
         },
     )
     return made

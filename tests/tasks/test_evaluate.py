@@ -9,7 +9,9 @@ import pytest
 from lockstep.data import columns
 from lockstep.errors import DataError, ParameterError
 from tasks import evaluate, resample
-from tasks._decision import Gates
+from tasks._decision import Gates, RobustnessGates
+from tasks._robustness import Strengths
+from tests.conftest import ANY_LOSS
 from tests.tasks._debias import debiased
 from tests.tasks.test_runs import DEBIAS, parts
 
@@ -34,6 +36,7 @@ EVALUATE = evaluate.EvaluateParams(
     shap_rows=4,
     attacked_rows=1000,
     attack_false_positive_rate=0.1,
+    robustness=Strengths(**{kind: [] for kind in ANY_LOSS}),
     seed=1,
     gates=Gates(
         roc_auc=0.8,
@@ -44,6 +47,7 @@ EVALUATE = evaluate.EvaluateParams(
         explanation_agreement=0.9,
         membership_inference=None,
         membership_inference_auc=None,
+        robustness=RobustnessGates(**ANY_LOSS),
     ),
 )
 

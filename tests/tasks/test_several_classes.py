@@ -23,7 +23,7 @@ from lockstep.errors import ModelError, RegistryError
 from lockstep.serving.app import App
 from tasks import _fold, compress, debias, deploy, evaluate, resample, split, train
 from tasks._params import Params, parse_params
-from tests.conftest import ROOT
+from tests.conftest import ANY_LOSS, ROOT
 from tests.lockstep.bundle.candidate import vault
 from tests.lockstep.serving.client import call, request
 from tests.tasks._debias import debiased
@@ -65,6 +65,7 @@ def document() -> dict[str, Any]:
         "explanation_agreement": 0.0,
         "membership_inference": 1.0,
         "membership_inference_auc": 1.0,
+        "robustness": ANY_LOSS,
     }
     return params
 
