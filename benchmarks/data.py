@@ -111,7 +111,7 @@ def _measured(folder: Path, *arguments: str) -> dict[str, float]:
     return dict(json.loads(finished.stdout.splitlines()[-1]))
 
 
-def script(rounds: int = 5) -> None:
+def script(rounds: int = 3) -> None:
     """Print each stage's processor time and memory beside those of the script by hand; medians."""
     found: dict[tuple[str, str], list[dict[str, float]]] = {}
     table = CENSUS.resolve()
