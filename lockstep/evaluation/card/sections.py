@@ -24,6 +24,7 @@ from lockstep.evaluation.card.blocks import (
 )
 from lockstep.evaluation.card.compliance import checklist
 from lockstep.evaluation.card.privacy import privacy
+from lockstep.evaluation.card.robustness import robustness
 
 _Make = Callable[[Document], Iterable[Block]]
 
@@ -33,7 +34,7 @@ _SHOWN_REPORTS = {
 }  # fmt: skip
 _SHOWN_PARTS = {
     "candidate", "verdict", "gates", "metrics", "intervals", "n_test", "labels", "unseen", "fairness",
-    "explanations", "alternatives", "reliability", "membership",
+    "explanations", "alternatives", "reliability", "robustness", "membership",
 }  # fmt: skip
 _MOST_ASSOCIATED = 10
 
@@ -225,6 +226,10 @@ def _explanations(document: Document) -> Iterator[Block]:
         yield table_of("What the model looks at", "column", rows)
 
 
+def _robustness(document: Document) -> Iterator[Block]:
+    yield from robustness(report(document, "evaluation").get("robustness", {}))
+
+
 def _alternatives(document: Document) -> Iterator[Block]:
     found = report(document, "evaluation").get("alternatives", ())
     if found:
@@ -323,6 +328,7 @@ _SECTIONS: tuple[tuple[str, _Make], ...] = (
     ("Curves", _curves),
     ("Fairness", _fairness),
     ("Explanations", _explanations),
+    ("Robustness", _robustness),
     ("Interpretable alternatives", _alternatives),
     ("Privacy", privacy),
     (_REST, lambda document: ()),

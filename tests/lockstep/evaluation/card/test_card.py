@@ -86,12 +86,12 @@ def test_equal_documents_give_equal_bytes() -> None:
 def test_later_reports_get_sections_of_their_own() -> None:
     grown = document()
     grown["reports"]["privacy_test"] = {"tpr_at_low_fpr": 0.012, "interval": [0.01, 0.02]}
-    grown["reports"]["evaluation"]["robustness"] = {
+    grown["reports"]["evaluation"]["endurance"] = {
         "noise": [{"spread": i / 20, "average_precision": 0.7 - i / 50} for i in range(20)],
         "by_kind": {"swapped": {"drop": 0.1}, "missing": {"drop": 0.2}},
     }
     made = {section.title: section.blocks for section in sections(grown)}
-    assert [type(block) for block in made["Robustness"]] == [Picture, Table]
+    assert [type(block) for block in made["Endurance"]] == [Picture, Table]
     [table] = made["Privacy test"]
     assert list(table.rows) == [("tpr at low fpr", 0.012), ("interval", [0.01, 0.02])]
 
@@ -196,3 +196,37 @@ def test_two_runs_side_by_side() -> None:
     assert "roc auc 0.95 0.9 -0.05" in text
     assert "roc auc ✓ pass ✗ fail" in text
     assert "train.epochs 3 9" in text
+
+
+def test_perturbed_rows_are_drawn_and_tabled() -> None:
+    def point(strength: float, precision: float) -> dict[str, object]:
+        return {
+            "strength": strength,
+            "average_precision": precision,
+            "average_precision_interval": (precision - 0.01, precision + 0.01),
+            "lost": 0.123,
+            "lost_interval": (0.1, 0.15),
+        }
+
+    run = document()
+    run["reports"]["evaluation"]["robustness"] = {
+        "n_rows": 1200,
+        "n_amounts": 3,
+        "n_choices": 4,
+        "unperturbed": {"average_precision": 0.7, "average_precision_interval": (0.69, 0.71)},
+        "curves": {"noise": [point(0.1, 0.66), point(0.2, 0.6)], "pgd": [point(0.1, 0.4)], "flips": []},
+        "shifted": [{"feature": "sex", "group": "Female", **point(2.0, 0.65)}],
+    }
+    [section] = [section for section in sections(run) if section.title == "Robustness"]
+    pictures = [block for block in section.blocks if isinstance(block, Picture)]
+    tables = [block for block in section.blocks if isinstance(block, Table)]
+    assert [ElementTree.fromstring(picture.svg).get("aria-label") for picture in pictures] == [
+        "Noise on numbers",
+        "Numbers moved against the model, many steps (PGD)",
+    ]
+    # The rows as they were begin each curve.
+    assert pictures[0].svg.count('fill="#1f6feb" stroke') == 3
+    assert [len(table.rows) for table in tables] == [2, 1, 1]
+    assert "Female" in str(tables[-1].rows)
+    assert render(run).decode().count("0.123") == 4
+    assert "Robustness" not in [one.title for one in sections(document())]
