@@ -32,6 +32,7 @@ from tasks._params import load_params
 from tasks._stage import write_report
 
 RANKING = ("roc_auc", "average_precision")
+QUALITY = (*RANKING, "f1")
 
 
 class Settings(NamedTuple):
@@ -58,9 +59,9 @@ def run(
     Returns
     -------
     dict
-        Counts of rows, and figures with 95 % intervals: how well the model ranks, and the differences between groups
-        in what is decided, by sensitive feature and by all of them together; None where fewer than two groups are
-        large enough. Of two classes, each half of the rows is decided by the rule that the other half chose, for a
+        Counts of rows, and figures with 95 % intervals: how well the model ranks and decides, and the differences
+        between groups in what is decided, by sensitive feature and by all of them together; None where fewer than two
+        groups are large enough. Of two classes, each half of the rows is decided by the rule that the other half chose, for a
         rule flatters the rows that it was fitted on. No rule keeps to a parity gate, so that differences are those of
         the method.
     """
@@ -77,8 +78,8 @@ def run(
     samples, seed = judging.bootstrap_samples, judging.seed
     found = metrics(labels.codes, probability, None, decisions)
     ranges = intervals(labels.codes, probability, None, samples, seed, decisions).overall
-    figures: dict[str, float | None] = {name: found[name] for name in RANKING}
-    known: dict[str, Any] = {name: ranges[name] for name in RANKING}
+    figures: dict[str, float | None] = {name: found[name] for name in QUALITY}
+    known: dict[str, Any] = {name: ranges[name] for name in QUALITY}
     outcomes = outcomes_of(labels.codes, decisions, labels.classes)
     evidence = Evidence(
         judging.min_group_rows, judging.min_group_positives, samples, seed, judging.group_correction

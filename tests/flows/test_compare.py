@@ -11,7 +11,7 @@ import pytest
 from flows._comparisons import COMPARISONS, comparison
 from flows.compare import SCRATCH
 from lockstep.errors import UsageError
-from tests.flows._debiased import CANARY, debiased_project
+from tests.flows._debiased import CANARY, debiased_project, split_project
 from tests.flows.conftest import latest_run, start_lockstep, wait_for
 
 FIGURES = ["average_precision", "f1", "brier_uncalibrated", "brier", "ece_uncalibrated", "ece", "seconds"]
@@ -49,6 +49,29 @@ def test_each_method_is_trained_and_judged(repository: Any, server: str) -> None
         lambda: [r for r in httpx.post(f"{server}/task_runs/filter", json=body).json() if r["end_time"]]
     )
     assert {run["name"] for run in runs} == {"method none", "method over"}
+
+
+@pytest.mark.slow
+def test_methods_of_debias_are_judged_from_the_split_on(repository: Any, server: str) -> None:
+    root = split_project(repository())
+    process = start_lockstep(
+        root, "compare", "debias", "drop", "thresholds", "correlation", "--set", "train.epochs=2"
+    )
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, output + errors
+    assert "Methods of debias" in output
+    # No feature is numeric there: the method is named, and the others are judged.
+    assert "correlation failed: debias.method correlation changes numeric features" in output + errors
+    methods = json.loads((root / SCRATCH / "debias.json").read_text())["methods"]
+    assert set(methods) == {"drop", "thresholds"}
+    for found in methods.values():
+        assert set(found["figures"]) == {
+            "roc_auc", "average_precision", "f1", "demographic_parity_difference:side",
+            "equalized_odds_difference:side", "seconds",
+        }  # fmt: skip
+    assert "demographic parity" in (root / SCRATCH / "debias.svg").read_text()
+    for path in root.rglob("*"):
+        assert not path.is_file() or CANARY.encode() not in path.read_bytes(), path
 
 
 @pytest.mark.parametrize(

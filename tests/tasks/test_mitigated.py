@@ -35,7 +35,7 @@ def test_thresholds_trade_no_ranking_for_parity() -> None:
     differences = ("demographic_parity_difference", "equalized_odds_difference")
     names = {f"{difference}:{name}" for difference in differences for name in ("sex", "race", "sex & race")}
     for found in (plain, fair):
-        assert set(found["figures"]) == set(found["intervals"]) == {*_mitigated.RANKING, *names}
+        assert set(found["figures"]) == set(found["intervals"]) == {*_mitigated.QUALITY, *names}
         for name, figure in found["figures"].items():
             low, high = found["intervals"][name]
             assert 0 <= low <= high <= 1
