@@ -61,9 +61,9 @@ def run(
     dict
         Counts of rows, and figures with 95 % intervals: how well the model ranks and decides, and the differences
         between groups in what is decided, by sensitive feature and by all of them together; None where fewer than two
-        groups are large enough. Of two classes, each half of the rows is decided by the rule that the other half chose, for a
-        rule flatters the rows that it was fitted on. No rule keeps to a parity gate, so that differences are those of
-        the method.
+        groups are large enough. Of two classes, each half of the rows is decided by the rule that the other half chose,
+        for a rule flatters the rows that it was fitted on. No rule keeps to a parity gate, so that differences
+        are those of the method.
     """
     judging = settings.judging
     debiased = debias.run(parts, public, settings.mitigation)
