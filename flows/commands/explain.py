@@ -38,7 +38,7 @@ def explain(
     odds = float(start + of_row.sum())
     order = np.argsort(-np.abs(of_row))
     probability = 1 / (1 + np.exp(-odds))
-    table = Table(title=f"Test row {row}: probability {whose} {probability:.4f}", title_justify="left")
+    table = Table()
     table.add_column("column")
     table.add_column("log-odds", justify="right")
     for column in order[:_SHOWN]:
@@ -47,4 +47,6 @@ def explain(
     if len(rest):
         table.add_row(f"{len(rest)} other columns", f"{of_row[rest].sum():+.3f}")
     table.add_row("mean of the background", f"{start:+.3f}")
+    # A title of the table would be broken where the table ends.
+    print(f"Test row {row}: probability {whose} {probability:.4f}")
     Console().print(table)

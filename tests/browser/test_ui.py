@@ -269,6 +269,7 @@ def test_a_bad_override_fails_before_any_stage(page: Page) -> None:
     assert page.task_runs(run) == {}
 
 
+@pytest.mark.slow
 def test_an_override_makes_an_experiment_and_leaves_the_workspace(
     project: Path, page: Page, request: pytest.FixtureRequest
 ) -> None:

@@ -231,6 +231,7 @@ def most_likely(probabilities: Any) -> Any:
     return probabilities >= np.quantile(probabilities, 0.7)
 
 
+@pytest.mark.slow
 def test_an_adversary_closes_the_gap_that_it_is_for() -> None:
     before = most_likely(probability("drop"))
     assert gap(before) > 0.06

@@ -66,7 +66,7 @@ def inputs(scorer: Any, **changes: Any) -> evaluate.Inputs:
     )
     return evaluate.Inputs(
         params=params, vault=vault(), scorer=scorer, reference=scorer, train=TRAIN, trained_on=TRAIN,
-        validation=VALIDATION, test=TEST, public={"sex": ["f", "m"]}, candidate="ab",
+        validation=VALIDATION, test=TEST, public={"sex": ["f", "m"]}, network=b"", content=(b"encoder", b"model"),
     )  # fmt: skip
 
 

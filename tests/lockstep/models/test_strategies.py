@@ -34,6 +34,7 @@ def said(process: subprocess.Popen[str]) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_two_devices_end_where_one_does() -> None:
     found = said(start("_two_devices"))
     assert found.pop("replicas") == 2
