@@ -147,6 +147,7 @@ def test_a_changed_parameter_reruns_what_depends_on_it(doors: tuple[Path, Path])
     assert lockstep(flow, "run").returncode == 0
 
 
+@pytest.mark.slow
 def test_a_failed_gate_stops_deploy_with_one_message(doors: tuple[Path, Path]) -> None:
     _, repro = doors
     path = repro / "params.yaml"

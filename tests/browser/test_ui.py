@@ -260,6 +260,7 @@ def files(project: Path) -> list[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_bad_override_fails_before_any_stage(page: Page) -> None:
     run = page.submit(overrides=["train.epohcs=4"])
     page.ends("Failed")
@@ -301,6 +302,7 @@ def test_an_artifact_is_shown(page: Page, links: dict[str, str], key: str, texts
         page.picture(key)
 
 
+@pytest.mark.slow
 def test_cancelling_stops_the_stage(page: Page, cancelled: str) -> None:
     # Prefect says another thing of the stages of a run that it had to kill.
     wait_for(lambda: page.task_runs(cancelled)["train"] == ("Cancelled", "It was stopped."))

@@ -265,13 +265,7 @@ BAD_ROWS = {
 
 @pytest.mark.parametrize(
     ("bad", "door"),
-    [
-        pytest.param(
-            bad, door, marks=() if (bad, door) == ("with a field too many", "flow") else pytest.mark.faults
-        )
-        for bad in BAD_ROWS
-        for door in DOORS
-    ],
+    [pytest.param(bad, door, marks=pytest.mark.faults) for bad in BAD_ROWS for door in DOORS],
 )
 def test_a_bad_row_leaves_no_canary(workspace: Workspace, door: str, bad: str) -> None:
     names = ["state_of_previous_residence", "capital_gains", "capital_losses"]

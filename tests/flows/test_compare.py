@@ -17,6 +17,7 @@ from tests.flows.conftest import latest_run, start_lockstep, wait_for
 FIGURES = ["average_precision", "f1", "brier_uncalibrated", "brier", "ece_uncalibrated", "ece", "seconds"]
 
 
+@pytest.mark.slow
 def test_each_method_is_trained_and_judged(repository: Any, server: str) -> None:
     root = debiased_project(repository())
     before = (root / "params.yaml").read_bytes()

@@ -149,6 +149,7 @@ def test_the_graph_is_as_people_know_it(readers: dict[Path, set[str]]) -> None:
     assert readers[Path("flows/lifecycle.py")] == set()
 
 
+@pytest.mark.slow
 def test_edits_change_the_stages_that_import_the_modules(
     project: Path, readers: dict[Path, set[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,6 +174,7 @@ def test_edits_change_the_stages_that_import_the_modules(
         pipeline.close()
 
 
+@pytest.mark.slow
 def test_both_doors_name_them(project: Path, readers: dict[Path, set[str]]) -> None:
     path = "lockstep/models/training.py"
     with edited(project / path):
@@ -186,6 +188,7 @@ def test_both_doors_name_them(project: Path, readers: dict[Path, set[str]]) -> N
     assert named == set(json.loads(theirs.stdout)) == would_run == readers[Path(path)]
 
 
+@pytest.mark.slow
 def test_what_is_downstream_runs_once_the_output_changes(project: Path) -> None:
     def ran() -> set[str]:
         done = repro(project, "after", quiet=False)

@@ -19,7 +19,8 @@ from .commands.test_up import alone
 __all__ = ["alone"]
 
 
-@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.faults), signal.SIGKILL])
+@pytest.mark.faults
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_it_ends_with_the_run(repository: Callable[..., Path], alone: None, number: signal.Signals) -> None:
     root = repository(**{"source.txt": "a\n", "dvc.yaml": WAITING})
     run = start_lockstep(root, "run")

@@ -60,6 +60,7 @@ def contents(project: Path) -> dict[str, bytes]:
     return {out: (project / out).read_bytes() for out in outputs(stages(project)["train"])}
 
 
+@pytest.mark.slow
 def test_a_run_killed_after_each_epoch_ends_in_the_same_bytes(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -27,6 +27,7 @@ def seen(table: pa.Table) -> set[tuple[object, ...]]:
     return set(zip(table["size"].to_pylist(), table["word"].to_pylist(), strict=True))
 
 
+@pytest.mark.slow
 def test_no_row_of_a_fold_is_seen_before_it_is_scored(monkeypatch: pytest.MonkeyPatch) -> None:
     table = rows()
     path = ROOT / "params.yaml"

@@ -78,6 +78,7 @@ def test_a_balanced_bag_has_as_many_rows_of_every_class(targets: np.ndarray) -> 
     assert [one.epochs for one in ensemble.schedules(plan, targets)] == [12, 12, 3]
 
 
+@pytest.mark.slow
 def test_balanced_bagging_trains_on_its_bags_and_ships_as_one() -> None:
     rare = replace(DATA, weights=np.ones_like(DATA.weights)).take(
         np.flatnonzero((DATA.targets[:, 0] == 0) | (np.arange(len(DATA.targets)) % 10 == 0))
@@ -129,6 +130,7 @@ def test_snapshots_share_the_epochs_of_one_training() -> None:
     assert seen[2].val_loss < seen[0].val_loss
 
 
+@pytest.mark.slow
 def test_a_distilled_ensemble_is_one_network_that_answers_nearly_alike() -> None:
     memory = Memory()
     student = trained(Ensemble("bagging", 3, distilled=True), memory)
