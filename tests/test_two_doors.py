@@ -82,6 +82,7 @@ def test_after_repro_the_flow_has_nothing_to_do(doors: tuple[Path, Path]) -> Non
     assert "Nothing to do" in by_flow.stdout
 
 
+@pytest.mark.slow
 def test_a_clone_without_the_source_pulls_runs_nothing_and_deploys(
     doors: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -222,7 +222,7 @@ def test_parallel_stages_run_side_by_side_and_leave_the_same(repository: Any, fl
     ("files", "first"),
     [
         pytest.param(CHAIN, "curve", marks=pytest.mark.slow, id="chain"),
-        pytest.param(KITCHEN_SINK, "bottom", id="kitchen sink"),
+        pytest.param(KITCHEN_SINK, "bottom", marks=pytest.mark.slow, id="kitchen sink"),
     ],
 )
 def test_parallel_and_resumed_runs_leave_the_same(

@@ -124,6 +124,7 @@ def test_an_experiment_leaves_the_workspace_as_it_is(root: Path, server: str, tm
     assert data["metrics"]["reports/metrics.json"]["data"] == {"score": 5}
 
 
+@pytest.mark.slow
 def test_apply_leaves_the_deployment_to_the_next_run(root: Path, server: str, tmp_path: Path) -> None:
     assert lockstep(root, "run", "--set", "train.epochs=5", "--name", "longer").returncode == 0
     none = lockstep(root, "apply")
@@ -209,6 +210,7 @@ def test_without_a_commit(repository: Any, flow: Any) -> None:
     assert "git commit" in state.message
 
 
+@pytest.mark.slow
 def test_a_killed_experiment_is_cleaned_up_by_the_next(root: Path, server: str) -> None:
     write(
         root,

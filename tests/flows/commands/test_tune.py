@@ -27,6 +27,7 @@ def project(small_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     return root
 
 
+@pytest.mark.slow
 def test_both_propose_a_line_for_params_yaml(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (project / "params.yaml").read_bytes()
     learning_rate()

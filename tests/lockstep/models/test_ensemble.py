@@ -119,6 +119,7 @@ def test_joint_members_learn_side_by_side_and_apart() -> None:
     assert result.network.members == 2
 
 
+@pytest.mark.slow
 def test_snapshots_share_the_epochs_of_one_training() -> None:
     seen: list[Epoch] = []
     result = trained(Ensemble("snapshot", 3), seen=seen)
