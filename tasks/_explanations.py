@@ -23,6 +23,7 @@ from lockstep.evaluation.explanations import (
 from lockstep.evaluation.gates import Gate, judge
 from lockstep.evaluation.metrics import ranking
 from tasks._params import Params, key
+from tasks._predictions import Answers
 
 GATE = "explanation_agreement"
 BACKGROUND = 16
@@ -44,10 +45,11 @@ class ExplanationParams(Params):
 
 @dataclass(frozen=True)
 class Explained:
-    """Parts of the evaluation's report by name, and gates about them."""
+    """Parts of the evaluation's report by name, gates about them, and the answers by name that they follow from."""
 
     report: dict[str, Any] = field(default_factory=dict)
     gates: tuple[Gate, ...] = ()
+    answers: dict[str, Answers] = field(default_factory=dict)
 
 
 def explain(

@@ -29,6 +29,7 @@ from lockstep.progress import track
 from tasks._decision import DecisionParams, named_groups
 from tasks._explanations import Explained, drawn
 from tasks._params import Section, key
+from tasks._predictions import Answers
 
 Amount = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -104,11 +105,13 @@ def withstand(
 
     baseline = Baseline(codes, *answers(table), params.bootstrap_samples, params.seed)
     curves: dict[str, list[dict[str, Any]]] = {kind: [] for kind in _KINDS}
+    kept: dict[str, Answers] = {}
     wanted = sum(len(_strengths(kind, params)) for kind in curves)
     with track("perturbations", wanted) as advance:
         for kind, strength, perturbed in _perturbed(scorer, network, table, codes, plausible, params):
-            figures = baseline.beside(*answers(perturbed))
-            curves[kind].append({"strength": strength, **figures})
+            answered = answers(perturbed)
+            curves[kind].append({"strength": strength, **baseline.beside(*answered)})
+            kept[f"{kind}:{strength:g}"] = Answers(numbers, *answered)
             advance()
     shifted = _shifted(baseline, chosen, public, params)
     gates = [_gate(kind, points, len(codes), params) for kind, points in curves.items()]
@@ -122,7 +125,7 @@ def withstand(
         "curves": curves,
         SHIFTED: shifted,
     }
-    return Explained({GATE: report}, tuple(gates))
+    return Explained({GATE: report}, tuple(gates), kept)
 
 
 def _perturbed(

@@ -40,6 +40,7 @@ from tasks._explanations import Explained, ExplanationParams, explain
 from tasks._membership import GATES as MEMBERSHIP_GATES
 from tasks._membership import MembershipParams, attack_membership
 from tasks._params import key, load_params
+from tasks._predictions import predictions
 from tasks._robustness import RobustnessParams, withstand
 from tasks._stage import arguments, command, measured, write_report
 
@@ -178,7 +179,9 @@ def run(
         rule,
         {**figures, "n_test": len(codes)},
         report,
-        _predictions(labels, probability),
+        predictions(
+            labels, probability, decisions, {n: a for part in explained for n, a in part.answers.items()}
+        ),
         drawn["roc"],
         drawn["pr"],
     )
@@ -218,15 +221,6 @@ def _of_each_class(
         for i, name in enumerate(labels.classes)
     }
     return {"classes": of_classes}
-
-
-def _predictions(labels: Labels, probability: npt.NDArray[np.float64]) -> pa.Table:
-    """Number of each row's class, and its probability: of the positive class, or of each of several."""
-    codes = pa.array(labels.codes.astype(np.int8 if len(labels.classes) <= 127 else np.int16))
-    if probability.ndim == 1:
-        return pa.table({"label": codes, "probability": pa.array(probability)})
-    scores = {f"probability:{name}": probability[:, i] for i, name in enumerate(labels.classes)}
-    return pa.table({"label": codes, **scores})
 
 
 def _unseen(
@@ -274,29 +268,28 @@ def read_inputs(args: Namespace) -> Inputs:
     )
 
 
+def judged(read: Inputs) -> Evaluation:
+    """All that the stage finds out about the model that ships."""
+    params, held_out = read.params, (read.validation, read.test)
+    rule, _ = decision_of(
+        read.validation, score(read.scorer, read.validation), read.scorer.encoder, read.public, params
+    )
+    thresholds = {gate: getattr(params.gates, gate) for gate in MEMBERSHIP_GATES}
+    explained = [
+        explain(
+            read.scorer, read.reference, read.train, *held_out, params, params.gates.explanation_agreement
+        ),
+        attack_membership(read.scorer, read.trained_on, *held_out, read.public, params, thresholds),
+        withstand(read.scorer, read.network, read.train, read.test, read.public, params, rule),
+    ]
+    return run(read.scorer, *held_out, read.public, params, explained)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     args = arguments_of(argv)
     with measured("evaluate") as figures:
         read = read_inputs(args)
-        params, held_out = read.params, (read.validation, read.test)
-        rule, _ = decision_of(
-            read.validation, score(read.scorer, read.validation), read.scorer.encoder, read.public, params
-        )
-        explained = [
-            explain(
-                read.scorer, read.reference, read.train, *held_out, params, params.gates.explanation_agreement
-            ),
-            attack_membership(
-                read.scorer,
-                read.trained_on,
-                *held_out,
-                read.public,
-                params,
-                {gate: getattr(params.gates, gate) for gate in MEMBERSHIP_GATES},
-            ),
-            withstand(read.scorer, read.network, read.train, read.test, read.public, params, rule),
-        ]
-        result = run(read.scorer, *held_out, read.public, params, explained)
+        result = judged(read)
         figures["cost"] = cost(read.scorer, read.validation)
         read.vault.write(args.predictions, to_parquet(result.predictions), role="predictions", schema=SCHEMA)
         read.vault.write(args.decision, result.rule.to_json(), role="decision", schema=DECISION_SCHEMA)

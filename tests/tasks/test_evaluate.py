@@ -85,7 +85,7 @@ def test_evaluate_gives_metrics_verdict_and_predictions() -> None:
     assert result.report["verdict"] == "pass"
     assert result.metrics["roc_auc"] == 1.0
     assert result.report["labels"] == ["no", "yes"]
-    assert result.predictions.column_names == ["label", "probability"]
+    assert result.predictions.column_names == ["label", "probability", "decision"]
     assert {gate["gate"] for gate in result.report["gates"]} >= {"equalized_odds_difference:sex", "brier"}
 
 
