@@ -108,7 +108,7 @@ def run(
     fitted = debias.fit(TableBatches(learned), mitigation)
     if fitted.weights is not None:
         learned = learned.append_column(WEIGHT, pa.array(fitted.weights))
-    resampled = resample.run(learned, resampling)
+    resampled = resample.run(learned, resampling, fitted.transform)
     trained = train.run(
         resampled.train,
         rows.filter(pa.array(validation)),

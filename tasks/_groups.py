@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from lockstep.data.columns import audit
+from lockstep.data.columns import MADE, audit
+from lockstep.data.labels import flag
 from lockstep.data.tables import values_of
 from lockstep.errors import ParameterError
 from lockstep.fairness.groups import OTHER, intersections
@@ -51,7 +52,8 @@ def require_groups(names: Sequence[str]) -> None:
 def groups_of(table: pa.Table, names: Sequence[str], min_rows: int) -> npt.NDArray[np.object_]:
     """Group of each row by the features `names` together, shape (n,); not to be reported: it holds raw values.
 
-    Rows that lack one of them form a group with those of all groups of fewer than `min_rows` rows.
+    Rows that lack one of them form a group with those of all groups of fewer than `min_rows` rows. A made row that
+    lacks all of them is nobody, and of no group: None.
 
     Raises
     ------
@@ -62,4 +64,6 @@ def groups_of(table: pa.Table, names: Sequence[str], min_rows: int) -> npt.NDArr
     values = [values_of(table[audit(name)]) for name in names]
     groups = intersections(values, min_rows)
     groups[[None in row for row in zip(*values, strict=True)]] = OTHER
+    missing = [table[audit(name)].is_null().to_numpy() for name in names]
+    groups[flag(table, MADE) & np.all(missing, axis=0)] = None
     return groups

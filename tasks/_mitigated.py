@@ -68,7 +68,7 @@ def run(
     judging = settings.judging
     debiased = debias.run(parts, public, settings.mitigation)
     validation = debiased.parts["validation"].read()
-    resampled = resample.run(debiased.parts["train"].read(), settings.resampling)
+    resampled = resample.run(debiased.parts["train"].read(), settings.resampling, debiased.transform)
     trained = train.run(
         resampled.train, validation, settings.training, NoCheckpoint(), transform=debiased.transform
     )

@@ -50,16 +50,20 @@ def reduced(
     Parameters
     ----------
     data, labels, groups
-        The training rows.
+        The training rows. A row of no group (None) keeps its label and weight at each point, and no gap between groups
+        counts it.
     train_once
         Trains on rows with labels and weights of their own.
     """
     found: list[Trained] = []
+    some = groups != np.array(None)
 
     def train(number: int, wanted: npt.NDArray[np.int_], weights: npt.NDArray[np.float64]) -> Any:
         done = sum(len(trained.curve) for trained in found)
-        together = (weights * data.weights).astype(np.float32)
-        part = replace(data, targets=wanted[:, None].astype(np.float32), weights=together / together.mean())
+        targets, factors = labels.astype(np.float32), np.ones(len(labels))
+        targets[some], factors[some] = wanted, weights
+        together = (factors * data.weights).astype(np.float32)
+        part = replace(data, targets=targets[:, None], weights=together / together.mean())
         found.append(
             train_once(
                 part,
@@ -67,6 +71,7 @@ def reduced(
                 lambda epoch: on_epoch(replace(epoch, epoch=done + epoch.epoch)),
             )
         )
-        return probabilities(logits(inference(found[-1].model), data.features))[:, 0] >= 0.5
+        answers = logits(inference(found[-1].model), data.features)
+        return probabilities(answers)[some, 0] >= 0.5
 
-    return found[search(labels, groups, constraint, size, train)]
+    return found[search(labels[some], groups[some], constraint, size, train)]

@@ -51,7 +51,7 @@ def run(
     -----
     The validation rows chose the epoch, too, so that all methods are flattered alike.
     """
-    resampled = resample.run(train_rows, resampling)
+    resampled = resample.run(train_rows, resampling, transform)
     trained = train.run(
         resampled.train, validation, training, NoCheckpoint(), transform=transform, secret=secret
     )

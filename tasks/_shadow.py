@@ -100,7 +100,7 @@ def run(
     if fitted.weights is not None:
         learned = learned.append_column(WEIGHT, pa.array(fitted.weights))
     trained = train.run(
-        resample.run(learned, resampling).train,
+        resample.run(learned, resampling, fitted.transform).train,
         validation,
         training.model_copy(update={"seed": training.seed + network}),
         NoCheckpoint(),

@@ -13,7 +13,9 @@ import pyarrow.compute as pc
 from lockstep.balance.fidelity import fidelity
 from lockstep.balance.methods import METHODS, resample
 from lockstep.balance.rows import Codes, Columns, Synthetic
+from lockstep.data import decorrelation
 from lockstep.data.columns import MADE, WEIGHT, features
+from lockstep.data.decorrelation import Decorrelation
 from lockstep.data.labels import Labels, labels_of
 from lockstep.data.tables import SCHEMA, from_parquet, raw_columns, to_parquet
 from lockstep.sealing.vault import open_vault
@@ -49,8 +51,14 @@ class Resampled(NamedTuple):
     report: dict[str, Any]
 
 
-def run(train: pa.Table, params: ResampleParams) -> Resampled:
+def run(train: pa.Table, params: ResampleParams, transform: Decorrelation | None = None) -> Resampled:
     """Resample the training rows.
+
+    Parameters
+    ----------
+    transform
+        What `debias` has the encoder take from the features. A synthetic row has no sensitive feature, so that nothing
+        would be taken from it: it is made from rows of which that is taken already.
 
     Returns
     -------
@@ -63,7 +71,11 @@ def run(train: pa.Table, params: ResampleParams) -> Resampled:
     codes = labels.codes
     columns: Columns = {}
     if METHODS[params.method].reads_features:
-        columns = raw_columns(train, features(train.column_names, params.target))
+        names = features(train.column_names, params.target)
+        columns = raw_columns(train, names)
+        if transform:
+            shifted = transform.apply(raw_columns(train, [*transform.changed, *transform.names]))
+            columns = {name: shifted[name] if name in transform.changed else columns[name] for name in names}
     rows, made, weights, synthetic = resample(params.method, columns, codes, params.ratio, params.seed)
     table = train.take(rows)
     after = Labels(codes[rows], labels.classes)
@@ -103,6 +115,9 @@ def _typed(raw: Any, dtype: pa.DataType) -> pa.Array:
     values = pa.array(raw, from_pandas=True)
     if pa.types.is_dictionary(dtype):
         return pc.cast(pc.dictionary_encode(pc.cast(values, dtype.value_type)), dtype)
+    if pa.types.is_integer(dtype):
+        # What a transform shifted is whole no more, and a cast would cut.
+        values = pc.round(values, round_mode="half_to_even")
     return pc.cast(values, dtype, safe=False)
 
 
@@ -128,11 +143,13 @@ def _weight_shares(labels: Labels, weights: npt.NDArray[np.float32]) -> dict[str
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    args = arguments("resample", argv, "train", "key-id", "resampled", "report")
+    args = arguments("resample", argv, "train", "transform", "key-id", "resampled", "report")
     params = load_params(ResampleParams, args.params)
     with measured("resample"):
         vault = open_vault(params.project, args.key_id)
-        result = run(from_parquet(vault.read(args.train, role="debiased-train", schema=SCHEMA)), params)
+        train = from_parquet(vault.read(args.train, role="debiased-train", schema=SCHEMA))
+        transform = vault.read(args.transform, role="transform", schema=decorrelation.SCHEMA)
+        result = run(train, params, decorrelation.from_json(transform))
         vault.write(args.resampled, to_parquet(result.train), role="resampled-train", schema=SCHEMA)
         write_report(args.report, result.report)
 

@@ -225,7 +225,11 @@ def _groups(train_rows: pa.Table, params: TrainParams) -> npt.NDArray[np.object_
 
 
 def _group_numbers(train_rows: pa.Table, params: TrainParams) -> npt.NDArray[np.int32]:
-    return np.unique(_groups(train_rows, params).astype(str), return_inverse=True)[1].astype(np.int32)
+    """Number of each training row's group, -1 of a row of none."""
+    groups = _groups(train_rows, params)
+    numbers, some = np.full(len(groups), -1, dtype=np.int32), groups != np.array(None)
+    numbers[some] = np.unique(groups[some].astype(str), return_inverse=True)[1]
+    return numbers
 
 
 def _against_adversary(schedule: Schedule, n_groups: int, params: TrainParams) -> Schedule:

@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -38,13 +40,16 @@ def lockstep(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     return call(project, sys.executable, "-m", "flows.cli", *arguments)
 
 
-@pytest.fixture(scope="module")
-def doors(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Two clones with one keyring: one run by the flow, one by `dvc repro`."""
+def run_both(factory: pytest.TempPathFactory, change: Mapping[str, Mapping[str, Any]]) -> tuple[Path, Path]:
+    """Two clones with one keyring and some other parameters: one run by the flow, one by `dvc repro`."""
     clones = []
     for name in ("flow", "repro"):
-        project = copy_project(tmp_path_factory.mktemp(name) / "project")
+        project = copy_project(factory.mktemp(name) / "project")
         shrink(project)
+        params = yaml.safe_load((project / "params.yaml").read_text())
+        for section, values in change.items():
+            params[section].update(values)
+        (project / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
         set_up_keys(project)
         clones.append(project)
     by_flow = lockstep(clones[0], "run")
@@ -54,16 +59,21 @@ def doors(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return clones[0], clones[1]
 
 
-def test_both_doors_write_the_same_lock_and_the_same_bytes(doors: tuple[Path, Path]) -> None:
-    flow, repro = doors
+@pytest.fixture(scope="module")
+def doors(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return run_both(tmp_path_factory, {})
+
+
+def require_the_same(flow: Path, repro: Path) -> None:
+    """Both wrote one lock and the same bytes."""
     assert (flow / "dvc.lock").read_bytes() == (repro / "dvc.lock").read_bytes()
     for stage in stages(flow).values():
         for out in outputs(stage):
             assert (flow / out).read_bytes() == (repro / out).read_bytes(), out
 
 
-def test_after_the_flow_nothing_is_left_to_do(doors: tuple[Path, Path]) -> None:
-    flow, _ = doors
+def require_nothing_left(flow: Path) -> None:
+    """After a run of the flow neither door has anything to do."""
     before = (flow / "dvc.lock").read_bytes()
     assert "up to date" in dvc(flow, "status").stdout
     again = dvc(flow, "repro")
@@ -73,6 +83,14 @@ def test_after_the_flow_nothing_is_left_to_do(doors: tuple[Path, Path]) -> None:
     assert by_flow.returncode == 0
     assert "Nothing to do" in by_flow.stdout
     assert (flow / "dvc.lock").read_bytes() == before
+
+
+def test_both_doors_write_the_same_lock_and_the_same_bytes(doors: tuple[Path, Path]) -> None:
+    require_the_same(*doors)
+
+
+def test_after_the_flow_nothing_is_left_to_do(doors: tuple[Path, Path]) -> None:
+    require_nothing_left(doors[0])
 
 
 def test_after_repro_the_flow_has_nothing_to_do(doors: tuple[Path, Path]) -> None:

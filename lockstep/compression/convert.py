@@ -127,7 +127,7 @@ def _convert_all(network: bytes, sample: Features, on_done: Callable[[str], None
 
     make_deterministic(0)
     _, model = saving.from_bytes(network)
-    call = inference(model).get_concrete_function()
+    call = inference(model)
     answers = {}
     for name, configure in VARIANTS.items():
         converter = tf.lite.TFLiteConverter.from_concrete_functions([call], model)

@@ -54,7 +54,8 @@ def gradients(model: Any, loss: Any, batch: Any) -> tuple[Any, Any, Any]:
     loss
         `lockstep.models.step.loss_of`.
     batch
-        Inputs, targets with the number of each row's group, and weights.
+        Inputs, targets with the number of each row's group, and weights. The adversary is not asked about a row whose
+        number is -1: it is of no group.
 
     Returns
     -------
@@ -76,9 +77,11 @@ def gradients(model: Any, loss: Any, batch: Any) -> tuple[Any, Any, Any]:
         own_loss = loss(model, inputs, targets, weights, logits)
         scaled = model.optimizer.scale_loss(own_loss)
         told = tf.nn.sparse_softmax_cross_entropy_with_logits(
-            tf.broadcast_to(groups[:, None], tf.shape(logits)[:2]), _answer(model, against, targets, logits)
+            tf.broadcast_to(tf.maximum(groups, 0)[:, None], tf.shape(logits)[:2]),
+            _answer(model, against, targets, logits),
         )
-        told = tf.reduce_sum(tf.reduce_mean(told, axis=0))
+        asked = tf.cast(groups >= 0, told.dtype)
+        told = tf.reduce_sum(tf.reduce_sum(told, axis=1) * asked) / tf.maximum(tf.reduce_sum(asked), 1.0)
         scaled_told = model.optimizer.scale_loss(told)
     of_own = [tf.convert_to_tensor(g) for g in tape.gradient(scaled, own)]
     of_told = [tf.convert_to_tensor(g) for g in tape.gradient(scaled_told, own, unconnected_gradients="zero")]

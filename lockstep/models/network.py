@@ -197,6 +197,8 @@ def inference(model: Any) -> Any:
         for layer in model.inputs
     }
     # Without AutoGraph, which would write the generated source to a temporary file.
-    return tf.function(
+    call = tf.function(
         lambda inputs: model(inputs, training=False), input_signature=[signature], autograph=False
     )
+    # Traced here: called later, TensorFlow would take those of several models for one that is traced again and again.
+    return call.get_concrete_function()

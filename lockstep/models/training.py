@@ -107,7 +107,7 @@ class Data:
     weights : ndarray of float32, shape (n,)
         Weight of each row in the loss.
     groups : ndarray of int32, shape (n,)
-        Number of each row's group, for an adversary.
+        Number of each row's group, for an adversary; -1 of a row of none.
     """
 
     features: Features

@@ -150,7 +150,7 @@ def test_no_stage_between_debias_and_evaluate_is_given_test_rows() -> None:
     }
     assert {name for name, deps in given.items() if deps} == {"debias", "evaluate"}
     tables = [dep for dep in graph["resample"]["deps"] if dep.endswith(".sealed")]
-    assert tables == ["data/debiased/train.parquet.sealed"]
+    assert tables == ["data/debiased/train.parquet.sealed", "data/debiased/transform.sealed"]
 
 
 @pytest.mark.parametrize(

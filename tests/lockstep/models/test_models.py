@@ -64,6 +64,14 @@ def test_saved_weights_come_back(trained: bytes) -> None:
     assert saving.to_bytes(network, model) == trained
 
 
+def test_many_networks_in_one_process_answer_without_a_warning(
+    trained: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers = [logits(inference(saving.from_bytes(trained)[1]), DATA.features) for _ in range(6)]
+    assert all(np.array_equal(one, answers[0]) for one in answers)
+    assert "retracing" not in caplog.text
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x80\x04K\x01."])
 def test_what_is_no_network_is_refused(content: bytes) -> None:
     with pytest.raises(ModelError, match="Run the stage `train` again"):
