@@ -33,6 +33,7 @@ class PrivacyParams(Params):
     resampling: str = key("resample.method")
     normalization: str = key("train.normalization")
     precision: str = key("train.precision")
+    adversarial: float = key("train.adversarial")
     ensemble: str = key("train.ensemble")
     distilled: bool = key("train.distilled")
 
@@ -63,9 +64,10 @@ def privacy_of(params: PrivacyParams, secret: int | None) -> Privacy | None:
 
 
 def _require_companions(params: PrivacyParams) -> None:
-    wanted: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
+    wanted: tuple[tuple[str, Any, tuple[Any, ...], str], ...] = (
         ("train.normalization", params.normalization, ("layer", "none"), "batch normalization mixes rows"),
         ("train.precision", params.precision, ("float32",), "a rounded gradient may exceed its clipped norm"),
+        ("train.adversarial", params.adversarial, (0.0,), "a moved row would count beside itself"),
         ("train.ensemble", params.ensemble, ("none", "joint"), "the others see the rows once a member"),
         (
             "debias.method",

@@ -14,6 +14,7 @@ from pydantic import Field
 from lockstep.bundle.decision import Decision
 from lockstep.bundle.scorer import Scorer
 from lockstep.data.labels import labels_of
+from lockstep.data.plausible import Plausible, Raw
 from lockstep.data.tables import raw_columns
 from lockstep.evaluation.gates import Gate, judge, no_evidence
 from lockstep.evaluation.robustness.accidents import missing, noise, swapped
@@ -21,7 +22,6 @@ from lockstep.evaluation.robustness.curves import Baseline
 from lockstep.evaluation.robustness.fgsm import fgsm
 from lockstep.evaluation.robustness.flips import flips
 from lockstep.evaluation.robustness.pgd import pgd
-from lockstep.evaluation.robustness.plausible import Plausible, Raw
 from lockstep.evaluation.robustness.recoding import Recoder
 from lockstep.evaluation.robustness.surface import Surface
 from lockstep.models.slopes import Slopes

@@ -18,6 +18,7 @@ from lockstep.data.columns import MADE, WEIGHT, features
 from lockstep.data.decorrelation import Decorrelation
 from lockstep.data.encoding import ENCODER_SCHEMA, Encoder
 from lockstep.data.labels import flag, labels_of, refuse_made_rows
+from lockstep.data.plausible import Plausible
 from lockstep.data.tables import SCHEMA, from_parquet, raw_columns
 from lockstep.errors import ParameterError
 from lockstep.fairness.methods import Constraint, Method
@@ -29,6 +30,7 @@ from lockstep.models.checkpoints import Checkpoint, Epoch
 from lockstep.models.ensemble import Ensemble, train_ensemble
 from lockstep.models.ensemble import Method as EnsembleMethod
 from lockstep.models.few_rows import fitted
+from lockstep.models.moved_rows import Moves
 from lockstep.models.network import Network, Normalization, Precision, inference
 from lockstep.models.scalars import Scalars
 from lockstep.models.scoring import average_precision, logits
@@ -77,6 +79,7 @@ class TrainParams(PrivacyParams):
     label_smoothing: float = key("train.label_smoothing", ge=0, lt=1)
     focal_gamma: float = key("train.focal_gamma", ge=0)
     noise: float = key("train.noise", ge=0)
+    adversarial: float = key("train.adversarial", ge=0)
     hidden: list[Annotated[int, Field(ge=1)]] = key("train.hidden", min_length=1)
     normalization: Normalization = key("train.normalization")
     dropout: float = key("train.dropout", ge=0, lt=1)
@@ -212,11 +215,16 @@ def encode(
     labels = labels_of(train_rows, params.target, params.positive)
     several = labels.classes if params.positive is None else ()
     encoder = Encoder.fit(raw_columns(real, names), params.bins, params.min_value_rows, transform, several)
+    table, moves = raw_columns(train_rows, names), None
+    if params.adversarial:
+        plausible = Plausible.fit(real, [column.name for column in encoder.columns])
+        moves = Moves.of_rows(encoder, plausible, params.adversarial, table)
     return encoder, Data(
-        encoder.encode(raw_columns(train_rows, names)),
+        encoder.encode(table),
         one_hot(labels.codes, len(labels.classes)),
         np.asarray(train_rows[WEIGHT].to_numpy(), dtype=np.float32),
         _group_numbers(train_rows, params) if params.mitigation == "adversarial" else None,
+        moves,
     )
 
 

@@ -46,6 +46,11 @@ def attach(model: Any, adversary: Adversary) -> None:
     model.adversary = adversary
 
 
+def is_own(weight: Any) -> bool:
+    """Whether a weight is the network's own, and not its adversary's."""
+    return _PREFIX not in weight.path
+
+
 def gradients(model: Any, loss: Any, batch: Any) -> tuple[Any, Any, Any]:
     """Gradients of one step against the adversary.
 
@@ -70,8 +75,8 @@ def gradients(model: Any, loss: Any, batch: Any) -> tuple[Any, Any, Any]:
     import tensorflow as tf
 
     inputs, (targets, groups), weights = batch
-    own = [w for w in model.trainable_weights if _PREFIX not in w.path]
-    against = [w for w in model.trainable_weights if _PREFIX in w.path]
+    own = [w for w in model.trainable_weights if is_own(w)]
+    against = [w for w in model.trainable_weights if not is_own(w)]
     with tf.GradientTape(persistent=True) as tape:
         logits = model(inputs, training=True)
         own_loss = loss(model, inputs, targets, weights, logits)

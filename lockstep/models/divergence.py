@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from lockstep.errors import ModelError
 from lockstep.models.checkpoints import State, restore
+from lockstep.models.moved_rows import POSITIONS
 from lockstep.models.step import loss_of
 
 
@@ -61,6 +62,7 @@ def explain(
     else:
         what = f"in step {step + 1:,} of {steps:,} of epoch {epoch}: its loss"
         inputs, targets, weights = next(remaining)
+        inputs = {name: part for name, part in inputs.items() if name != POSITIONS}
         if model.adversary:
             targets, _ = targets
         if bad := _count_not_finite([*inputs.values(), targets, weights]):

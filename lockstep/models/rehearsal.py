@@ -33,6 +33,7 @@ def rehearse(network: Network, schedule: Schedule, data: Data) -> Callable[[floa
     scaled = schedule.precision == "float16"
     model.label_smoothing = schedule.label_smoothing
     model.focal_gamma = schedule.focal_gamma
+    model.moves = data.moves
     model.compile(
         optimizer=make_optimizer(
             schedule.optimizer, rate, schedule.weight_decay, schedule.clip_norm, scaled=scaled

@@ -27,6 +27,7 @@ def _model_class() -> Any:
         focal_gamma = 0.0
         own_step: Any = None
         adversary: Any = None
+        moves: Any = None
         private: Any = None
 
         def train_step(self, batch: Any) -> dict[str, Any]:
@@ -79,10 +80,13 @@ def train_step(model: Any, batch: Any) -> Any:
     """Update `model` by one batch of inputs, targets and weights; return its mean loss over members and all rows.
 
     With an adversary (`lockstep.models.adversary.attach`) the targets are a pair: these, and each row's group. Of a
+    model with ``moves`` (`lockstep.models.moved_rows.Moves`) the rows count twice: as they are, and moved. Of a
     ``private`` model (`lockstep.models.private_gradients.Private`) the mean is over the rows that were expected.
     """
     import tensorflow as tf
 
+    if model.moves:
+        batch = model.moves.beside(model, batch)
     if model.adversary:
         gradients, loss, logits = adversary.gradients(model, loss_of, batch)
     elif model.private:

@@ -13,11 +13,12 @@ import numpy.typing as npt
 from lockstep.data.encoding import Features
 from lockstep.errors import ModelError
 from lockstep.models import checkpoints
-from lockstep.models.adversary import Adversary, attach
+from lockstep.models.adversary import Adversary, attach, is_own
 from lockstep.models.checkpoints import Arrays, Epoch, State, gains
 from lockstep.models.determinism import make_deterministic as make_deterministic
 from lockstep.models.differential_privacy import Privacy, poisson_batches
 from lockstep.models.divergence import NotFinite, explain
+from lockstep.models.moved_rows import POSITIONS, Moves
 from lockstep.models.network import Network, Precision, build, build_for_training, inference
 from lockstep.models.optimizers import make_optimizer
 from lockstep.models.private_gradients import Private
@@ -108,18 +109,22 @@ class Data:
         Weight of each row in the loss.
     groups : ndarray of int32, shape (n,)
         Number of each row's group, for an adversary; -1 of a row of none.
+    moves
+        How far each row's amounts may be moved, for adversarial training; None: it is not wanted.
     """
 
     features: Features
     targets: npt.NDArray[np.float32]
     weights: npt.NDArray[np.float32]
     groups: npt.NDArray[np.int32] | None = None
+    moves: Moves | None = None
 
     def take(self, rows: npt.NDArray[np.int_]) -> Data:
         """Those `rows`, by number."""
         features = Features(self.features.numeric[rows], self.features.codes[rows])
         groups = None if self.groups is None else self.groups[rows]
-        return Data(features, self.targets[rows], self.weights[rows], groups)
+        moves = None if self.moves is None else self.moves.take(rows)
+        return Data(features, self.targets[rows], self.weights[rows], groups, moves)
 
 
 @dataclass(frozen=True)
@@ -172,7 +177,7 @@ def train(
     ------
     ModelError
         The loss or a validation logit is not finite; the message names where that began. Or several devices are to
-        train with privacy.
+        train with privacy, or moved rows.
     """
     make_deterministic(schedule.seed)
     schedule = schedule.resolved(len(data.targets))
@@ -182,6 +187,10 @@ def train(
         raise ModelError(
             f"Training with differential privacy takes one device. Received: a strategy of "
             f"{strategy.num_replicas_in_sync}."
+        )
+    if schedule.privacy and data.moves:
+        raise ModelError(
+            "Training with differential privacy takes each row once. Received: rows to move, for adversarial training."
         )
     with strategy.scope():
         model = build_for_training(
@@ -203,6 +212,7 @@ def train(
         )
         model.label_smoothing = schedule.label_smoothing
         model.focal_gamma = schedule.focal_gamma
+        model.moves = data.moves
         model.compile(optimizer=optimizer)
         if initial is not None:
             checkpoints.assign(model.weights, initial)
@@ -238,9 +248,8 @@ def train(
         gained = gains([*state.curve, figures], schedule.min_gain)[-1]
         state = checkpoints.advance(state, model, figures, gained=gained)
         on_epoch(state)
-    best = separate(
-        {weight.path: value for weight, value in zip(model.weights, state.best, strict=True)}, network.members
-    )
+    weights = zip(model.weights, state.best, strict=True)
+    best = separate({weight.path: value for weight, value in weights if is_own(weight)}, network.members)
     final = build(network)
     checkpoints.assign(final.weights, tuple(best[weight.path] for weight in final.weights))
     return Trained(network, final, state.curve, _best_epoch(state, schedule))
@@ -308,7 +317,10 @@ def as_tensors(data: Data) -> Any:
     import tensorflow as tf
 
     targets = data.targets if data.groups is None else (data.targets, data.groups)
-    return tf.nest.map_structure(tf.constant, (network_inputs(data.features), targets, data.weights))
+    inputs = network_inputs(data.features)
+    if data.moves:
+        inputs[POSITIONS] = data.moves.positions
+    return tf.nest.map_structure(tf.constant, (inputs, targets, data.weights))
 
 
 def batches_of(tensors: Any, schedule: Schedule, epoch: int) -> Any:

@@ -38,6 +38,7 @@ def test_it_is_off_by_default() -> None:
     [
         ({"train__normalization": "batch"}, r"train\.normalization is 'batch'"),
         ({"train__precision": "bfloat16"}, r"train\.precision is 'bfloat16'"),
+        ({"train__adversarial": 0.1}, r"train\.adversarial is 0\.1"),
         ({"train__ensemble": "bagging"}, r"train\.ensemble is 'bagging'"),
         ({"train__distilled": True}, r"train\.distilled is true"),
         ({"debias__method": "adversarial"}, r"debias\.method is 'adversarial'"),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lockstep.evaluation.robustness.plausible import Plausible, Raw
+from lockstep.data.plausible import Plausible, Raw
 
 Perturbed = dict[str, npt.NDArray[Any]]
 

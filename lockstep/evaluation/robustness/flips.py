@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from lockstep.data.encoded_columns import FIRST
 from lockstep.data.encoding import Encoder, Features
-from lockstep.evaluation.robustness.plausible import Raw
+from lockstep.data.plausible import Raw
 from lockstep.models.slopes import Slopes
 
 _TRIED = 3

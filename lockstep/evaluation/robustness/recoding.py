@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lockstep.data.encoding import Encoder, Features
-from lockstep.evaluation.robustness.plausible import Raw
+from lockstep.data.plausible import Raw
 
 
 class Recoder:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lockstep.data.encoding import Encoder
-from lockstep.evaluation.robustness.plausible import Plausible, Raw
+from lockstep.data.plausible import Plausible, Raw
 from lockstep.evaluation.robustness.recoding import Recoder
 from lockstep.models.slopes import Slopes
 

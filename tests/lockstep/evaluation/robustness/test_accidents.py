@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lockstep.data.plausible import Plausible
 from lockstep.data.tables import raw_columns
 from lockstep.evaluation.robustness.accidents import missing, noise, swapped
-from lockstep.evaluation.robustness.plausible import Plausible
 
 RNG = np.random.default_rng(8)
 SIZE = 500

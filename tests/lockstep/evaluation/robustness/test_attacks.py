@@ -11,11 +11,11 @@ import pytest
 
 from lockstep.data.decorrelation import Decorrelation, Residual, Sensitive
 from lockstep.data.encoding import Encoder
+from lockstep.data.plausible import Plausible
 from lockstep.data.tables import raw_columns
 from lockstep.evaluation.robustness.fgsm import fgsm
 from lockstep.evaluation.robustness.flips import flips
 from lockstep.evaluation.robustness.pgd import pgd
-from lockstep.evaluation.robustness.plausible import Plausible
 from lockstep.evaluation.robustness.surface import Surface
 from lockstep.models import saving
 from lockstep.models.network import Network, build
