@@ -9,16 +9,13 @@ import time
 from typing import Any
 
 from flows.commands._project import stage_arguments
-from tasks._decision import decision_of, score
 from tasks._robustness import SHIFTED, withstand
-from tasks.evaluate import arguments_of, read_inputs
+from tasks.evaluate import arguments_of, read_inputs, rule_of
 
 
 def main() -> None:
     read = read_inputs(arguments_of(stage_arguments("evaluate")))
-    rule, _ = decision_of(
-        read.validation, score(read.scorer, read.validation), read.scorer.encoder, read.public, read.params
-    )
+    rule = rule_of(read)
     started = time.perf_counter()
     found = withstand(
         read.scorer, read.network, read.train, read.validation, read.public, read.params, rule

@@ -23,6 +23,16 @@ from lockstep.errors import UsageError
 from lockstep.progress import Progress
 from tasks._stage import explain
 
+TRAINING_STAGES = ("resample", "train")
+"""Stages of which what trains on other rows does the work anew."""
+
+TRAINING_INPUTS = {
+    "train": ("resample", "--train"),
+    "validation": ("train", "--validation"),
+    "key-id": ("train", "--key-id"),
+}
+"""What it then reads, as `inputs_of` takes it."""
+
 
 def inputs_of(
     root: Path, stages: Sequence[str], inputs: Mapping[str, tuple[str, str]]

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 from prefect import flow
-from prefect.artifacts import acreate_table_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 from pydantic import Field
@@ -19,6 +17,7 @@ from flows._calls import Calls, inputs_of
 from flows._command import StageCall
 from flows._display import make_display
 from flows._flow_run import alone
+from flows._tables import show_table
 from flows._walk import bring_up_to_date
 from flows.commands._project import stage_arguments
 from tasks._stage import read_report
@@ -58,9 +57,12 @@ async def _attack(root: Path, networks: int, jobs: int) -> State[Any]:
     finally:
         shutil.rmtree(root / _SCRATCH, ignore_errors=True)
     if state.is_completed():
-        report = read_report(root / REPORT)
-        _print(report)
-        await _publish(report)
+        await show_table(
+            _rows(read_report(root / REPORT)),
+            title="Membership inference",
+            key="membership-inference",
+            description=f"LiRA on the model that ships. Report: {REPORT}",
+        )
     return state
 
 
@@ -99,26 +101,3 @@ def _rows(report: Mapping[str, Any]) -> list[dict[str, str]]:
             "verdict": report["verdict"] or "not judged",
         }
     ]
-
-
-def _print(report: Mapping[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    rows = _rows(report)
-    table = Table(title="Membership inference", title_justify="left")
-    for column in rows[0]:
-        table.add_column(column)
-    for row in rows:
-        table.add_row(*row.values())
-    Console().print(table)
-
-
-async def _publish(report: Mapping[str, Any]) -> None:
-    # The work does not depend on whether somebody can look at it.
-    with suppress(Exception):
-        await acreate_table_artifact(
-            _rows(report),
-            key="membership-inference",
-            description=f"LiRA on the model that ships. Report: {REPORT}",
-        )

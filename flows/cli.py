@@ -29,6 +29,11 @@ VERBS: dict[str, tuple[str, str, str]] = {
         "Train and score once a fold: the mean and the spread of the metrics.",
     ),
     "compare": ("flows.commands.compare", "compare", "Compare the methods for one place in the pipeline."),
+    "learning-curve": (
+        "flows.commands.learning_curve",
+        "learning_curve",
+        "Train on growing shares of the rows: would more of them help?",
+    ),
     "attack": ("flows.commands.attack", "attack", "Attack the model that ships: whom was it trained on?"),
     "tune": ("flows.commands.tune", "tune", "Propose a batch size or a learning rate from a few steps."),
     "up": ("flows.commands.up", "up", "Keep a Prefect server with its UI, and run the pipeline nightly."),

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 from prefect import flow
-from prefect.artifacts import acreate_table_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 from pydantic import Field
@@ -22,6 +20,7 @@ from flows._display import make_display
 from flows._dvc import Pipeline
 from flows._flow_run import alone
 from flows._overrides import override
+from flows._tables import show_table
 from flows._walk import bring_up_to_date
 from lockstep.charts import panels
 from lockstep.evaluation.card.blocks import words
@@ -94,8 +93,9 @@ async def _compare(
     write_report(scratch.with_suffix(".json"), {"overrides": list(overrides), "methods": reports})
     path = scratch.with_suffix(".svg")
     write_atomic(path, _draw(what, reports).encode())
-    _print(what, chosen, reports)
-    await _publish(what, chosen, reports)
+    await show_table(
+        _rows(reports), title=f"Methods of {what}", key=f"compare-{what}", description=chosen.note
+    )
     done = f"{len(reports)} methods were trained and judged. Picture: {path.relative_to(root)}"
     return Completed(message="\n".join([*why, done]))
 
@@ -147,26 +147,3 @@ def _rows(reports: Reports) -> list[dict[str, str]]:
             row[words(figure)] = f"{text} ({low_high[0]:.4f} to {low_high[1]:.4f})" if low_high else text
         rows.append(row)
     return rows
-
-
-def _print(what: str, chosen: Comparison, reports: Reports) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    rows = _rows(reports)
-    table = Table(
-        title=f"Methods of {what}", title_justify="left", caption=chosen.note, caption_justify="left"
-    )
-    for column in rows[0]:
-        is_name = column == "method"
-        table.add_column(column, justify="left" if is_name else "right", no_wrap=is_name)
-    for row in rows:
-        # An interval on a line of its own: there may be many figures.
-        table.add_row(*(cell.replace(" (", "\n(") for cell in row.values()))
-    Console().print(table)
-
-
-async def _publish(what: str, chosen: Comparison, reports: Reports) -> None:
-    # The work does not depend on whether somebody can look at it.
-    with suppress(Exception):
-        await acreate_table_artifact(_rows(reports), key=f"compare-{what}", description=chosen.note)

@@ -9,33 +9,26 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 from prefect import flow
-from prefect.artifacts import acreate_table_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from flows._calls import Calls, inputs_of
+from flows._calls import TRAINING_INPUTS, TRAINING_STAGES, Calls, inputs_of
 from flows._command import StageCall
 from flows._display import make_display
 from flows._flow_run import alone
+from flows._tables import show_table
 from flows._walk import bring_up_to_date
 from tasks._stage import read_report, write_report
 
 REPORT = Path("reports/cross_validation.json")
 
 _SCRATCH = Path(".lockstep/cross_validation")
-_RESAMPLE, _TRAIN = "resample", "train"
-_INPUTS = {
-    "train": (_RESAMPLE, "--train"),
-    "validation": (_TRAIN, "--validation"),
-    "key-id": (_TRAIN, "--key-id"),
-}
 
 
 # `async`, for a synchronous flow joins its heartbeat thread at the end, which sleeps in steps of a second.
@@ -57,7 +50,7 @@ cross_validate.serialize_parameters = dict  # type: ignore[method-assign, assign
 
 
 async def _cross_validate(root: Path, folds: int, jobs: int) -> State[Any]:
-    before, arguments = inputs_of(root, (_RESAMPLE, _TRAIN), _INPUTS)
+    before, arguments = inputs_of(root, TRAINING_STAGES, TRAINING_INPUTS)
     if before:
         state, _ = await bring_up_to_date(root, before, jobs=jobs)
         if not state.is_completed():
@@ -66,8 +59,12 @@ async def _cross_validate(root: Path, folds: int, jobs: int) -> State[Any]:
     if state.is_completed():
         report = _summary(reports)
         write_report(root / REPORT, report)
-        _print(report)
-        await _publish(report)
+        await show_table(
+            _rows(report),
+            title=f"{folds}-fold cross-validation",
+            key="cross-validation",
+            description=f"Each fold trained on the others, test rows left aside. Report: {REPORT}",
+        )
     return state
 
 
@@ -130,26 +127,3 @@ def _rows(report: Mapping[str, Any]) -> list[dict[str, str]]:
         }
         for name, found in report["metrics"].items()
     ]
-
-
-def _print(report: Mapping[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    rows = _rows(report)
-    table = Table(title=f"{report['n_folds']}-fold cross-validation", title_justify="left")
-    for column in rows[0]:
-        table.add_column(column, justify="left" if column == "metric" else "right")
-    for row in rows:
-        table.add_row(*row.values())
-    Console().print(table)
-
-
-async def _publish(report: Mapping[str, Any]) -> None:
-    # The work does not depend on whether somebody can look at it.
-    with suppress(Exception):
-        await acreate_table_artifact(
-            _rows(report),
-            key="cross-validation",
-            description=f"Each fold trained on the others, test rows left aside. Report: {REPORT}",
-        )

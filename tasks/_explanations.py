@@ -13,6 +13,7 @@ from lockstep.bundle.scorer import Scorer
 from lockstep.data.labels import Labels, labels_of
 from lockstep.data.tables import raw_columns
 from lockstep.evaluation.alternatives import alternatives
+from lockstep.evaluation.bootstrap import average_precisions, percentiles
 from lockstep.evaluation.explanations import (
     Pool,
     agreement,
@@ -30,6 +31,9 @@ BACKGROUND = 16
 """Validation rows that a row to explain is compared with."""
 
 _MAX_TRAIN_ROWS = 200_000
+_SHIPS = "the one that ships"
+_LEAST_OF_A_CLASS = 10
+"""Rows to explain, where a class has so many: of one class alone there is no average precision to lose."""
 
 
 class ExplanationParams(Params):
@@ -77,10 +81,11 @@ def explain(
         Of the gate: the least rank correlation of both models' mean absolute SHAP values.
     """
     # One order of the test rows: the rows with SHAP values are among those whose columns are permuted.
-    chosen = drawn(len(test), params.explained_rows, params.seed)
+    known = _labels(scorer, test, params).codes
+    chosen = drawn_of_each_class(known, params.explained_rows, params.seed)
     pool = pool_of(scorer, test.take(chosen), validation, params.seed)
     rows, background = np.arange(len(chosen)), background_rows(pool, len(chosen))
-    codes = _labels(scorer, test.take(chosen), params).codes
+    codes = known[chosen]
     importance = permutation_importance(scorer.score, pool, codes, rows, params.seed)
     shipped, floating = (
         shap_values(model.score, pool, rows[: params.shap_rows], background, params.seed)[0]
@@ -140,7 +145,7 @@ def _alternatives(
     asked = scorer.encoder.encode(raw_columns(test, names))
     codes = _labels(scorer, test, params).codes
     probabilities = {
-        "the one that ships": scorer.score(asked),
+        _SHIPS: scorer.score(asked),
         **alternatives(
             scorer.encoder,
             scorer.encoder.encode(raw_columns(known, names)),
@@ -149,11 +154,17 @@ def _alternatives(
             params.seed,
         ),
     }
-    figures = {name: ranking(codes, probability) for name, probability in probabilities.items()}
-    best = figures["the one that ships"]["average_precision"]
+    draws = average_precisions(codes, probabilities, params.bootstrap_samples, params.seed)
+    prices = {name: draws[_SHIPS] - of_model for name, of_model in draws.items()}
     return [
-        {"model": name, **found, "price_in_average_precision": best - found["average_precision"]}
-        for name, found in figures.items()
+        {
+            "model": name,
+            **ranking(codes, probability),
+            "price_in_average_precision": float(prices[name][0]),
+            # It is the same as itself on every draw.
+            "price_interval": None if name == _SHIPS else percentiles(prices[name][1:]),
+        }
+        for name, probability in probabilities.items()
     ]
 
 
@@ -164,3 +175,20 @@ def _labels(scorer: Scorer, table: pa.Table, params: ExplanationParams) -> Label
 def drawn(n_rows: int, wanted: int, seed: int) -> npt.NDArray[np.int_]:
     """Numbers of `wanted` of `n_rows` rows, or of all where there are fewer: the same for the same seed."""
     return np.random.default_rng(seed).permutation(n_rows)[:wanted]
+
+
+def drawn_of_each_class(codes: npt.NDArray[np.int64], wanted: int, seed: int) -> npt.NDArray[np.int_]:
+    """As `drawn`, but where a class would have hardly a row there, some of each class come first.
+
+    Parameters
+    ----------
+    codes
+        Number of each row's class, shape (n,).
+    """
+    order, classes = drawn(len(codes), len(codes), seed), np.unique(codes)
+    least = max(min(_LEAST_OF_A_CLASS, wanted // len(classes)), 1)
+    firsts = [np.flatnonzero(codes[order] == code)[:least] for code in classes]
+    if all((places < wanted).all() for places in firsts):
+        return order[:wanted]
+    first = np.concatenate(firsts)
+    return np.concatenate([order[first], np.delete(order, first)])[: max(wanted, len(first))]

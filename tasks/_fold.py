@@ -104,18 +104,13 @@ def run(
     others = np.flatnonzero(~scored)
     validation = np.zeros(len(rows), dtype=bool)
     validation[others] = hold_out(groups[others], labels.codes[others], params.validation_share, params.seed)
-    learned = rows.filter(pa.array(~scored & ~validation))
-    fitted = debias.fit(TableBatches(learned), mitigation)
-    if fitted.weights is not None:
-        learned = learned.append_column(WEIGHT, pa.array(fitted.weights))
-    resampled = resample.run(learned, resampling, fitted.transform)
-    trained = train.run(
-        resampled.train,
+    trained = learn(
+        rows.filter(pa.array(~scored & ~validation)),
         rows.filter(pa.array(validation)),
+        mitigation,
+        resampling,
         training,
-        NoCheckpoint(),
-        transform=fitted.transform,
-        secret=secret,
+        secret,
     )
     probability = score(trained, rows.filter(pa.array(scored)))
     return {
@@ -128,6 +123,28 @@ def run(
             "error_rate": float(np.mean(decided(probability) != labels.codes[scored])),
         },
     }
+
+
+def learn(
+    learned: pa.Table,
+    validation: pa.Table,
+    mitigation: debias.DebiasParams,
+    resampling: resample.ResampleParams,
+    training: train.TrainParams,
+    secret: int | None,
+) -> train.Trained:
+    """Fit the mitigation, resample and train as the pipeline does, on `learned`, which has no weights yet."""
+    fitted = debias.fit(TableBatches(learned), mitigation)
+    if fitted.weights is not None:
+        learned = learned.append_column(WEIGHT, pa.array(fitted.weights))
+    return train.run(
+        resample.run(learned, resampling, fitted.transform).train,
+        validation,
+        training,
+        NoCheckpoint(),
+        transform=fitted.transform,
+        secret=secret,
+    )
 
 
 def answers_of(trained: train.Trained, rows: pa.Table) -> Floats:

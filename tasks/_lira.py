@@ -52,7 +52,7 @@ def run(inputs: evaluate.Inputs, networks: Floats) -> dict[str, Any]:
         "n_others": len(ratios) - n_members,
         "verdict": verdict(gates) if gates else None,
         "gates": [gate.as_dict() for gate in gates],
-        "candidate": inputs.candidate,
+        "candidate": inputs.candidate(evaluate.rule_of(inputs)),
         "attack": found,
     }
 

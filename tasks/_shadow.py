@@ -23,9 +23,8 @@ from lockstep.errors import DataError
 from lockstep.evaluation.lira import confidence, half
 from lockstep.evaluation.membership import is_evidence
 from lockstep.evaluation.metrics import Floats
-from lockstep.models.scoring import probabilities
 from tasks import debias, evaluate, resample, train
-from tasks._fold import NoCheckpoint, answers_of
+from tasks._fold import learn, score
 from tasks._membership import Attacked, audience_of
 from tasks._params import load_params
 from tasks._privacy import secret_of
@@ -95,22 +94,15 @@ def run(
     """
     names = features(pool.rows.column_names, training.target)
     learns = half(identical_rows(TableBatches(pool.rows), names), network, training.seed)
-    learned = pool.rows.filter(pa.array(learns))
-    fitted = debias.fit(TableBatches(learned), mitigation)
-    if fitted.weights is not None:
-        learned = learned.append_column(WEIGHT, pa.array(fitted.weights))
-    trained = train.run(
-        resample.run(learned, resampling, fitted.transform).train,
+    trained = learn(
+        pool.rows.filter(pa.array(learns)),
         validation,
+        mitigation,
+        resampling,
         training.model_copy(update={"seed": training.seed + network}),
-        NoCheckpoint(),
-        transform=fitted.transform,
-        secret=secret,
+        secret,
     )
-    found = []
-    for part in (pool.members, pool.others):
-        probability = probabilities(answers_of(trained, part.rows))
-        found.append(confidence(part.codes, probability if probability.shape[1] > 1 else probability[:, 0]))
+    found = [confidence(part.codes, score(trained, part.rows)) for part in (pool.members, pool.others)]
     return np.where(learns[pool.numbers], np.nan, np.concatenate(found))
 
 
@@ -122,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     of_stage = evaluate.arguments_of(rest)
     inputs = evaluate.read_inputs(of_stage)
     training = load_params(train.TrainParams, of_stage.params)
-    known = json.dumps(["shadow", args.network, inputs.candidate]).encode()
+    known = json.dumps(["shadow", args.network, inputs.candidate(evaluate.rule_of(inputs))]).encode()
     scores = run(
         pool_of(inputs),
         inputs.validation,

@@ -21,7 +21,7 @@ from lockstep.errors import LockstepError, NotPromoted
 from lockstep.evaluation.card.page import render
 from lockstep.sealing.vault import open_vault
 from tasks._approvals import parse_approvals, read_approvals
-from tasks._card import CardParams, document, git_revision, lineage
+from tasks._card import CardParams, asked_beside, document, git_revision, lineage
 from tasks._params import key, load_params
 from tasks._stage import MEASURED, arguments, command, measured, read_report, to_json, write_report
 
@@ -163,6 +163,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         evaluation, approvals = read_report(args.evaluation), read_approvals(args.approvals)
         deployment = run(encoder, model, rule, candidate, evaluation, approvals, params)
         reports = {str(path): _read_bytes(path) for path in (*args.reports, args.evaluation)}
+        # For the card in the bundle alone, as dvc.lock is.
+        reports |= asked_beside(args.report.parent, candidate)
         card = document(
             {**reports, str(args.report): to_json(deployment.report)},
             params,

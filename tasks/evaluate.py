@@ -81,10 +81,9 @@ class Inputs(NamedTuple):
     public: Mapping[str, Sequence[str]]
     content: tuple[bytes, bytes]
 
-    @property
-    def candidate(self) -> str:
-        """Digest of encoder and model: what gives a row its probability."""
-        return content_digest(self.vault, *self.content)
+    def candidate(self, rule: Decision) -> str:
+        """Name of the model that ships: the digest of what it is, its rule included."""
+        return content_digest(self.vault, *self.content, rule.content())
 
 
 class Evaluation(NamedTuple):
@@ -271,9 +270,7 @@ def read_inputs(args: Namespace) -> Inputs:
 def judged(read: Inputs) -> Evaluation:
     """All that the stage finds out about the model that ships."""
     params, held_out = read.params, (read.validation, read.test)
-    rule, _ = decision_of(
-        read.validation, score(read.scorer, read.validation), read.scorer.encoder, read.public, params
-    )
+    rule = rule_of(read)
     thresholds = {gate: getattr(params.gates, gate) for gate in MEMBERSHIP_GATES}
     explained = [
         explain(
@@ -283,6 +280,12 @@ def judged(read: Inputs) -> Evaluation:
         withstand(read.scorer, read.network, read.train, read.test, read.public, params, rule),
     ]
     return run(read.scorer, *held_out, read.public, params, explained)
+
+
+def rule_of(read: Inputs) -> Decision:
+    """How the model that ships decides."""
+    probability = score(read.scorer, read.validation)
+    return decision_of(read.validation, probability, read.scorer.encoder, read.public, read.params).rule
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -295,8 +298,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         read.vault.write(args.decision, result.rule.to_json(), role="decision", schema=DECISION_SCHEMA)
         write_report(args.roc, result.roc)
         write_report(args.pr, result.pr)
-        candidate = content_digest(read.vault, *read.content, result.rule.content())
-        write_report(args.report, {**result.report, "candidate": candidate})
+        write_report(args.report, {**result.report, "candidate": read.candidate(result.rule)})
         write_report(args.metrics, result.metrics)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -96,14 +98,9 @@ def _draw_rows(codes: Codes, probability: Floats, samples: int, seed: int) -> _D
     confidence, right = believed(codes, probability)
     # The bins of the rows themselves: those of each draw would be another figure.
     bins, gaps = quantile_bins(confidence), confidence - right
-    strata = [np.flatnonzero(codes == code) for code in np.unique(codes)]
-    rng = np.random.default_rng(seed)
     drawn = np.empty((samples, len(ranked) + len(losses) + 1))
-    weights = np.empty(len(codes))
     with track("bootstrap samples", samples) as advance:
-        for draw in drawn:
-            for rows in strata:
-                weights[rows] = np.bincount(rng.integers(0, len(rows), len(rows)), minlength=len(rows))
+        for draw, weights in zip(drawn, _weights(codes, samples, seed), strict=True):
             areas = [of_class.average_precision(weights) for of_class in ranked]
             means = [weights @ of_rows / len(codes) for of_rows in losses.values()]
             error = np.abs(np.bincount(bins, weights * gaps)).sum() / len(codes)
@@ -111,6 +108,49 @@ def _draw_rows(codes: Codes, probability: Floats, samples: int, seed: int) -> _D
             advance()
     of_losses = drawn[:, len(ranked) : -1].T
     return _Draws(drawn[:, : len(ranked)], dict(zip(losses, of_losses, strict=True)), drawn[:, -1])
+
+
+def average_precisions(
+    codes: Codes, probabilities: Mapping[str, Floats], samples: int, seed: int
+) -> dict[str, Floats]:
+    """Average precision of models on the same n rows and on the same draws of them; of several classes the mean.
+
+    Parameters
+    ----------
+    codes
+        Number of each row's class, shape (n,).
+    probabilities
+        By model, as `lockstep.evaluation.metrics.metrics` takes them.
+
+    Returns
+    -------
+    dict
+        By model, shape (samples + 1,): on the rows themselves, then on each draw of them within each class.
+    """
+    ranked = {
+        name: [_Ranked(hits, score) for hits, score in one_against_rest(codes, probability) if hits.any()]
+        for name, probability in probabilities.items()
+    }
+    draws = chain([np.ones(len(codes))], _weights(codes, samples, seed))
+    found = [
+        [
+            np.mean([of_class.average_precision(weights) for of_class in classes])
+            for classes in ranked.values()
+        ]
+        for weights in draws
+    ]
+    return dict(zip(ranked, np.array(found).T, strict=True))
+
+
+def _weights(codes: Codes, samples: int, seed: int) -> Iterator[Floats]:
+    """Yield how often each row is drawn, within its class; the same array each time."""
+    strata = [np.flatnonzero(codes == code) for code in np.unique(codes)]
+    rng = np.random.default_rng(seed)
+    weights = np.empty(len(codes))
+    for _ in range(samples):
+        for rows in strata:
+            weights[rows] = np.bincount(rng.integers(0, len(rows), len(rows)), minlength=len(rows))
+        yield weights
 
 
 class _Ranked:

@@ -1,4 +1,4 @@
-"""`lockstep attack` trains networks beside the pipeline, leaves a report and nothing else."""
+"""`lockstep attack` and `learning-curve` train networks beside the pipeline, leave a report and nothing else."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from flows import learning_curve
 from flows.attack import REPORT
 from tests.flows.conftest import start_lockstep
 
@@ -28,3 +29,20 @@ def test_networks_are_trained_and_attacked_with(small_project: Path, tmp_path: P
     low, high = report["attack"]["interval"]
     assert low <= report["attack"]["true_positive_rate"] <= high
     assert not (root / ".lockstep/lira").exists()
+
+
+@pytest.mark.slow
+def test_networks_are_trained_on_growing_shares(small_project: Path, tmp_path: Path, server: str) -> None:
+    root = tmp_path / "project"
+    shutil.copytree(small_project, root)
+    process = start_lockstep(root, "learning-curve", "--networks", "2", "--jobs", "2")
+    output, errors = process.communicate(timeout=500)
+    assert process.returncode == 0, output + errors
+    assert "8 networks were trained" in output
+    report = json.loads((root / learning_curve.REPORT).read_text())
+    assert report["candidate"] == json.loads((root / "reports/evaluation.json").read_text())["candidate"]
+    rows = [point["n_train"] for point in report["points"]]
+    assert rows == sorted(set(rows))
+    assert len(rows) == 4
+    assert f"From {rows[-2]:,} to {rows[-1]:,} training rows" in " ".join(output.split())
+    assert not (root / ".lockstep/learning_curve").exists()

@@ -86,10 +86,11 @@ def test_every_deployment_is_made(deployed: dict[str, dict[str, Any]]) -> None:
         "cross-validate": "flows/cross_validate.py:cross_validate",
         "compare": "flows/compare.py:compare",
         "attack": "flows/attack.py:attack",
+        "learning-curve": "flows/learning_curve.py:learning_curve",
     }
     for name, one in deployed.items():
         assert one["global_concurrency_limit"]["limit"] == 1
-        if name in ("search", "cross-validate", "compare", "attack"):
+        if name in ("search", "cross-validate", "compare", "attack", "learning-curve"):
             assert not one["schedules"]
             continue
         [schedule] = one["schedules"]

@@ -57,6 +57,9 @@ def _evaluated(evaluation: dict[str, Any]) -> None:
     sealer.write("models/decision.sealed", rule, role="decision", schema=DECISION_SCHEMA)
 
 
+_ROC = [{"false_positive_rate": x, "true_positive_rate": x} for x in (0.001, 0.1, 1.0)]
+
+
 def _arguments() -> list[str]:
     command = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["deploy"]["cmd"]
     return command.split()[3:]
@@ -86,6 +89,18 @@ def test_it_deploys(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     }
     stored = b"".join(_tree(project).values())
     assert not any(state.encode() in stored for state in STATES)
+
+
+def test_the_card_in_the_bundle_has_what_was_asked_of_this_model_beside_the_pipeline(project: Path) -> None:
+    candidate = json.loads(Path("reports/evaluation.json").read_bytes())["candidate"]
+    for name, of in (("lira", candidate), ("learning_curve", "of another model")):
+        found = {"candidate": of, "networks": 8, "attack": {"roc_auc": 0.51, "roc": _ROC}}
+        Path(f"reports/{name}.json").write_text(json.dumps(found) + "\n")
+    main(_arguments())
+    card = json.loads(Path("registry/income/1/model_card.json").read_bytes())
+    assert card["reports"]["lira"]["networks"] == 8
+    assert "learning_curve" not in card["reports"]
+    assert "LiRA, the likelihood-ratio attack" in Path("registry/income/1/model_card.html").read_text()
 
 
 def test_the_manifest_names_the_commit(project: Path) -> None:

@@ -135,3 +135,8 @@ def test_it_finds_whom_a_network_learned_by_heart() -> None:
     assert report["attack"]["roc_auc"] > 0.6
     assert report["attack"]["interval"][0] > 0.1
     assert report["verdict"] == "fail"
+    # Thresholds of groups are a part of the model, and of its name.
+    grouped = inputs(shipped.scorer, mitigation="thresholds", min_group_rows=10, min_group_positives=2)
+    rule = evaluate.rule_of(grouped)
+    assert rule.content()
+    assert _lira.run(grouped, networks)["candidate"] == grouped.candidate(rule) != report["candidate"]

@@ -23,6 +23,7 @@ from lockstep.evaluation.card.blocks import (
     words,
 )
 from lockstep.evaluation.card.compliance import checklist
+from lockstep.evaluation.card.learning import learning
 from lockstep.evaluation.card.privacy import privacy
 from lockstep.evaluation.card.robustness import robustness
 
@@ -30,7 +31,7 @@ _Make = Callable[[Document], Iterable[Block]]
 
 _SHOWN_REPORTS = {
     "validate", "split", "debias", "resample", "train", "training", "compress", "evaluation", "metrics", "roc", "pr",
-    "deploy", "lira",
+    "deploy", "lira", "learning_curve",
 }  # fmt: skip
 _SHOWN_PARTS = {
     "candidate", "verdict", "gates", "metrics", "intervals", "n_test", "labels", "unseen", "fairness",
@@ -233,7 +234,12 @@ def _robustness(document: Document) -> Iterator[Block]:
 def _alternatives(document: Document) -> Iterator[Block]:
     found = report(document, "evaluation").get("alternatives", ())
     if found:
-        yield table_of("What a model that a person can read would cost in quality", "model", found)
+        yield (
+            "Models that a person can read, fitted on the same training rows. The price is the average precision that "
+            "shipping one of them would cost, with its 95 % interval by the paired bootstrap of the test rows."
+        )
+        shown = [{name: "" if value is None else value for name, value in one.items()} for one in found]
+        yield table_of("What a model that a person can read would cost in quality", "model", shown)
 
 
 def _training(document: Document) -> Iterator[Block]:
@@ -333,6 +339,7 @@ _SECTIONS: tuple[tuple[str, _Make], ...] = (
     ("Privacy", privacy),
     (_REST, lambda document: ()),
     ("Training curve", _training),
+    ("Learning curve", learning),
     ("Compression", _compression),
     ("Cost", _cost),
     ("Lineage", _lineage),

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from lockstep import progress
-from lockstep.evaluation.bootstrap import intervals
+from lockstep.evaluation.bootstrap import average_precisions, intervals, percentiles
 from lockstep.evaluation.gates import judge, no_evidence, verdict
 from lockstep.evaluation.metrics import curves, metrics
 from lockstep.evaluation.thresholds import ParityLimit, choose_threshold
@@ -32,6 +32,19 @@ def test_intervals_hold_their_figure_and_are_seeded(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(progress, "_sink", steps.append)
     assert found == intervals(CODES, PROBABILITY, 0.4, 300, 1)
     assert (len(steps), steps[-1].done, steps[-1].total) == (300, 300, 300)
+
+
+def test_models_are_compared_on_the_same_draws() -> None:
+    several = np.column_stack([1 - PROBABILITY, PROBABILITY / 2, PROBABILITY / 2])
+    for codes, probability in ((CODES, PROBABILITY), (CODES + (RNG.random(4000) < 0.3), several)):
+        found = average_precisions(codes, {"a": probability, "b": probability / 2}, 100, 1)
+        assert found["a"].shape == (101,)
+        assert found["a"][0] == pytest.approx(metrics(codes, probability, None)["average_precision"])
+        assert percentiles(found["a"][1:]) == pytest.approx(
+            intervals(codes, probability, None, 100, 1).overall["average_precision"]
+        )
+        # They rank alike.
+        np.testing.assert_array_equal(found["a"], found["b"])
 
 
 def test_metrics_are_those_of_their_definition() -> None:

@@ -21,7 +21,7 @@ from lockstep.evaluation.explanations import (
     permutation_importance,
     shap_values,
 )
-from tasks._explanations import ExplanationParams, explain
+from tasks._explanations import ExplanationParams, drawn, drawn_of_each_class, explain
 
 RNG = np.random.default_rng(5)
 SIZE = 400
@@ -149,9 +149,31 @@ def test_a_model_with_other_reasons_than_the_float_model_fails_the_gate(ships: A
     assert set(found.report["explanations"]["columns"]) == set(TABLE)
     ours, *others = found.report["alternatives"]
     assert ours["price_in_average_precision"] == 0.0
+    assert ours["price_interval"] is None
     for other in others:
         price = ours["average_precision"] - other["average_precision"]
         assert other["price_in_average_precision"] == pytest.approx(price)
+        low, high = other["price_interval"]
+        assert low < price < high
+
+
+def test_a_rare_class_is_among_the_rows_to_explain() -> None:
+    codes = (np.arange(5000) % 500 == 0).astype(np.int64)
+    assert codes[drawn(5000, 60, 1)].sum() < 2
+    chosen = drawn_of_each_class(codes, 60, 1)
+    assert (len(chosen), len(set(chosen)), codes[chosen].sum()) == (60, 60, 10)
+    assert codes[drawn_of_each_class(codes, 4, 1)].tolist() == [0, 0, 1, 1]
+    assert set(codes[drawn_of_each_class(codes, 1, 1)]) == {0, 1}
+    common = np.arange(5000) % 2
+    np.testing.assert_array_equal(drawn_of_each_class(common, 60, 1), drawn(5000, 60, 1))
+    rare = np.where(np.arange(SIZE) == 7, "yes", "no")
+    params = ExplanationParams(
+        target="y", positive="yes", bootstrap_samples=100, explained_rows=40, shap_rows=5, seed=1
+    )
+    table, known = pa.table({**TABLE, "y": rare}), pa.table({**TABLE, "y": np.where(LABELS, "yes", "no")})
+    scorer = Scored(0.9, 2.0)
+    found = explain(scorer, scorer, known, table, table, params, threshold=0.9)  # type: ignore[arg-type]
+    assert found.report["explanations"]["n_rows"] == 40
 
 
 def test_a_model_of_several_classes_is_explained_too() -> None:

@@ -15,6 +15,7 @@ from lockstep.evaluation.card.comparison import render_comparison
 from lockstep.evaluation.card.compliance import checklist
 from lockstep.evaluation.card.page import render, shown
 from lockstep.evaluation.card.sections import sections
+from lockstep.evaluation.learning import learning_curve_of
 from tests.lockstep.evaluation.card.document import NETWORK, document
 
 
@@ -173,6 +174,34 @@ def test_privacy_says_what_attacks_find_and_what_training_promises() -> None:
     few = {"false_positive_rate": 0.001, "n_members": 90, "n_others": 80}
     attacked["reports"]["evaluation"]["membership"] = few
     assert "Too few rows to tell" in _text(render(attacked))
+
+
+def test_the_learning_curve_says_whether_more_rows_would_help() -> None:
+    asked = document()
+    assert "Whether more rows would help was not asked of this model" in _text(render(asked))
+    networks = [
+        [{"n_train": rows, "n_validation": 400, "average_precision": [figure] * 101}] * 2
+        for rows, figure in ((1000, 0.5), (2000, 0.6))
+    ]
+    found = {**learning_curve_of(networks), "candidate": "ab" * 32}
+    asked["reports"]["learning_curve"] = found
+    text = _text(render(asked))
+    assert "From 1,000 to 2,000 training rows" in text
+    assert "more rows like these would help" in text
+    assert any(section.title == "Learning curve" for section in sections(asked))
+    asked["reports"]["learning_curve"] = {**found, "candidate": "cd" * 32}
+    assert "was not asked of this model" in _text(render(asked))
+
+
+def test_the_price_of_an_alternative_has_an_interval() -> None:
+    priced = document()
+    priced["reports"]["evaluation"]["alternatives"] = [
+        {"model": "the one that ships", "price_in_average_precision": 0.0, "price_interval": None},
+        {"model": "a tree", "price_in_average_precision": 0.05, "price_interval": [0.04, 0.06]},
+    ]
+    text = _text(render(priced))
+    assert "price interval" in text
+    assert "0.04 to 0.06" in text
 
 
 def test_both_axes_may_be_logarithmic() -> None:
