@@ -75,13 +75,15 @@ def true_positive_rates(members: Floats, others: Floats, rates: Floats) -> Float
     """Share of the members that are found at each false positive rate, shape of `rates`.
 
     Between two thresholds the attacker tosses a coin, a straight line of the ROC curve, so that equal scores, of which
-    a compressed model gives many, neither help nor hide anything.
+    a compressed model gives many, neither help nor hide anything. Where the curve rises at one of `rates`, all of the
+    rise counts.
     """
     thresholds = np.unique(np.concatenate((members, others)))[::-1]
 
     def reached(scores: Floats) -> Floats:
-        below = np.searchsorted(np.sort(scores), thresholds, side="left")
-        return np.concatenate(([0.0], 1.0 - below / len(scores)))
+        above = len(scores) - np.searchsorted(np.sort(scores), thresholds, side="left")
+        # One division of whole numbers: a rate that is one of these steps finds the same number, and the step's end.
+        return np.concatenate(([0.0], above / len(scores)))
 
     return np.interp(rates, reached(others), reached(members))
 

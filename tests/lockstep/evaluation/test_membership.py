@@ -59,6 +59,15 @@ def test_equal_scores_neither_help_nor_hide(seed: int, shift: float, digits: int
     assert np.array_equal(true_positive_rates(members * 8, others * 8, rates), found)
 
 
+def test_a_rate_at_which_the_curve_rises_has_the_whole_rise() -> None:
+    for n_others in range(2, 200):
+        # The members lie between the first of the others and the second.
+        rates = true_positive_rates(
+            np.full(3, 1.5), np.array([2.0, *np.zeros(n_others - 1)]), np.array([1 / n_others])
+        )
+        assert rates == [1.0]
+
+
 @pytest.mark.parametrize("separation", [0.0, 2.0])
 def test_the_interval_holds_the_truth_as_often_as_it_says(separation: float) -> None:
     from scipy.stats import norm
