@@ -72,7 +72,7 @@ async def _train_and_attack(root: Path, networks: int, jobs: int) -> State[Any]:
     shadows = {
         name: StageCall(
             "tasks._shadow",
-            [*arguments, "--network", str(int(name) - 1), "--scores", path],
+            [*arguments, "--shadow", str(int(name) - 1), "--scores", path],
             ("tensorflow", "keras"),
         )
         for name, path in scores.items()

@@ -106,19 +106,24 @@ def run(
     return np.where(learns[pool.numbers], np.nan, np.concatenate(found))
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def arguments_of(argv: Sequence[str] | None) -> tuple[argparse.Namespace, argparse.Namespace]:
+    """Arguments of its own, and those of `evaluate`, none of which has the name of one of its own."""
     parser = argparse.ArgumentParser(prog="tasks._shadow", allow_abbrev=False)
-    parser.add_argument("--network", required=True, type=int)
+    parser.add_argument("--shadow", required=True, type=int)
     parser.add_argument("--scores", required=True, type=Path)
     args, rest = parser.parse_known_args(argv)
-    of_stage = evaluate.arguments_of(rest)
+    return args, evaluate.arguments_of(rest)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    args, of_stage = arguments_of(argv)
     inputs = evaluate.read_inputs(of_stage)
     training = load_params(train.TrainParams, of_stage.params)
-    known = json.dumps(["shadow", args.network, inputs.candidate(evaluate.rule_of(inputs))]).encode()
+    known = json.dumps(["shadow", args.shadow, inputs.candidate(evaluate.rule_of(inputs))]).encode()
     scores = run(
         pool_of(inputs),
         inputs.validation,
-        args.network,
+        args.shadow,
         load_params(debias.DebiasParams, of_stage.params),
         load_params(resample.ResampleParams, of_stage.params),
         training,

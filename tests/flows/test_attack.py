@@ -13,10 +13,15 @@ from flows.attack import REPORT
 from tests.flows.conftest import start_lockstep
 
 
-@pytest.mark.slow
-def test_networks_are_trained_and_attacked_with(small_project: Path, tmp_path: Path, server: str) -> None:
-    root = tmp_path / "project"
+@pytest.fixture(scope="module")
+def root(small_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("attacked") / "project"
     shutil.copytree(small_project, root)
+    return root
+
+
+@pytest.mark.slow
+def test_networks_are_trained_and_attacked_with(root: Path, server: str) -> None:
     odd = start_lockstep(root, "attack", "--networks", "3")
     assert "--networks is an even number" in odd.communicate(timeout=60)[1]
     process = start_lockstep(root, "attack", "--networks", "2")
@@ -32,9 +37,7 @@ def test_networks_are_trained_and_attacked_with(small_project: Path, tmp_path: P
 
 
 @pytest.mark.slow
-def test_networks_are_trained_on_growing_shares(small_project: Path, tmp_path: Path, server: str) -> None:
-    root = tmp_path / "project"
-    shutil.copytree(small_project, root)
+def test_networks_are_trained_on_growing_shares(root: Path, server: str) -> None:
     process = start_lockstep(root, "learning-curve", "--networks", "2", "--jobs", "2")
     output, errors = process.communicate(timeout=500)
     assert process.returncode == 0, output + errors

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from tasks import _lira, _shadow, debias, evaluate, resample, train
 from tasks._fold import NoCheckpoint
 from tasks._membership import attack_membership
 from tasks._params import load_params
-from tests.conftest import ROOT
+from tests.conftest import ROOT, arguments, stages
 from tests.lockstep.bundle.candidate import vault
 from tests.tasks.test_evaluate import EVALUATE
 
@@ -106,6 +107,13 @@ def test_the_gate_tells_a_network_that_memorises_from_one_that_does_not(
     )
     [gate] = found.gates
     assert gate.verdict == verdict
+
+
+def test_its_arguments_are_told_from_those_of_the_stage() -> None:
+    of_evaluate = arguments(stages(ROOT)["evaluate"])
+    own, of_stage = _shadow.arguments_of([*of_evaluate, "--shadow", "1", "--scores", "scores.sealed"])
+    assert (own.shadow, own.scores) == (1, Path("scores.sealed"))
+    assert of_stage == evaluate.arguments_of(of_evaluate)
 
 
 class Unscored:
