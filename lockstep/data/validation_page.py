@@ -103,7 +103,8 @@ def _table(results: Sequence[Result]) -> str:
         f"<td>{'' if r.share is None else f'{r.share:.3%}'}"
         for r in results
     ]
-    head = "<tr><th><th>column<th>expectation<th>observed<th>share of rows"
+    titles = ("state", "column", "expectation", "observed", "share of rows")
+    head = "<tr>" + "".join(f"<th scope=col>{title}" for title in titles)
     return f"<table>{head}{''.join(rows)}</table>"
 
 

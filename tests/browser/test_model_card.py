@@ -5,11 +5,16 @@ from __future__ import annotations
 import base64
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Any
 
 import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
+from flows._card import write_card
 from lockstep.evaluation.card.page import render
 from tests.lockstep.evaluation.card.document import document
 
@@ -65,12 +70,30 @@ for (const e of all('.wide'))
   if (e.scrollWidth > e.clientWidth && e.tabIndex !== 0) faults.push('a table scrolls for the mouse alone');
 return faults;
 """
+#: What axe-core finds against WCAG 2.1, levels A and AA, and against its own best practices.
+VIOLATIONS = """
+const done = arguments[arguments.length - 1];
+const runOnly = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice'];
+axe.run(document, {runOnly, resultTypes: ['violations']}).then(found => done({
+  passed: found.passes.length,
+  violations: found.violations.map(v => `${v.id}: ${v.help}, as in ${v.nodes[0].html.slice(0, 200)}`),
+}), error => done({passed: 0, violations: [String(error)]}));
+"""
+PHONE = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
+#: How a page may be looked at: commands to the browser.
+LOOKS: dict[str, tuple[str, dict[str, Any]]] = {
+    "desktop": ("Emulation.clearDeviceMetricsOverride", {}),
+    "phone": ("Emulation.setDeviceMetricsOverride", PHONE),
+    "print": ("Emulation.setEmulatedMedia", {"media": "print"}),
+    "dark": (
+        "Emulation.setEmulatedMedia",
+        {"features": [{"name": "prefers-color-scheme", "value": "dark"}]},
+    ),
+}
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    page = tmp_path_factory.mktemp("card") / "card.html"
-    page.write_bytes(render(document()))
+def browser() -> Iterator[webdriver.Chrome]:
     options = webdriver.ChromeOptions()
     for flag in (
         "--headless=new",
@@ -83,43 +106,80 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
     options.binary_location = str(CHROMIUM)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    driver.get(page.as_uri())
+    driver.set_script_timeout(300)
     yield driver
     driver.quit()
 
 
-def test_everybody_can_read_it(browser: webdriver.Chrome) -> None:
-    assert browser.execute_script(FAULTS) == []
-    contrasts = browser.execute_script(CONTRASTS)
-    assert len(contrasts) > 100
-    assert [(text, ratio) for text, ratio in contrasts if ratio < 4.5] == []
-    assert browser.get_log("browser") == []
+@pytest.fixture
+def card(browser: webdriver.Chrome, tmp_path: Path) -> webdriver.Chrome:
+    page = tmp_path / "card.html"
+    page.write_bytes(render(document()))
+    browser.get(page.as_uri())
+    return browser
 
 
-def test_it_asks_for_nothing_else(browser: webdriver.Chrome) -> None:
-    assert browser.execute_script("return performance.getEntriesByType('resource').length") == 0
-
-
-def test_it_fits_a_phone(browser: webdriver.Chrome) -> None:
-    phone = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+@contextmanager
+def seen(browser: webdriver.Chrome, look: str) -> Iterator[None]:
+    """Look at the page in one of `LOOKS`."""
+    browser.execute_cdp_cmd(*LOOKS[look])
     try:
-        assert browser.execute_script("return document.documentElement.scrollWidth") <= 360
-        assert browser.execute_script("return getComputedStyle(document.body).fontSize") == "16px"
+        yield
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
 
 
-def test_it_prints(browser: webdriver.Chrome) -> None:
-    printed = browser.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})
+def violations(browser: webdriver.Chrome, look: str) -> list[str]:
+    with seen(browser, look):
+        browser.execute_script(resources.files("axe_core_python").joinpath("axe.min.js").read_text("utf-8"))
+        found = browser.execute_async_script(VIOLATIONS)
+    assert found["passed"] > 10
+    return [f"{look}: {violation}" for violation in found["violations"]]
+
+
+def test_axe_finds_nothing_against_it(card: webdriver.Chrome) -> None:
+    assert violations(card, "desktop") == []
+    card.execute_script("document.querySelector('svg').removeAttribute('aria-label')")
+    assert [found.split(":")[1].strip() for found in violations(card, "desktop")] == ["svg-img-alt"]
+
+
+@pytest.mark.slow
+def test_axe_finds_nothing_against_the_pages_of_a_run(
+    browser: webdriver.Chrome, small_project: Path, tmp_path: Path
+) -> None:
+    project = tmp_path / "project"
+    shutil.copytree(small_project, project)
+    for page in (write_card(project), project / "reports/validation.html"):
+        browser.get(page.as_uri())
+        assert [violation for look in LOOKS for violation in violations(browser, look)] == []
+
+
+def test_everybody_can_read_it(card: webdriver.Chrome) -> None:
+    assert card.execute_script(FAULTS) == []
+    contrasts = card.execute_script(CONTRASTS)
+    assert len(contrasts) > 100
+    assert [(text, ratio) for text, ratio in contrasts if ratio < 4.5] == []
+    assert card.get_log("browser") == []
+
+
+def test_it_asks_for_nothing_else(card: webdriver.Chrome) -> None:
+    assert card.execute_script("return performance.getEntriesByType('resource').length") == 0
+
+
+def test_it_fits_a_phone(card: webdriver.Chrome) -> None:
+    with seen(card, "phone"):
+        assert card.execute_script("return document.documentElement.scrollWidth") <= 360
+        assert card.execute_script("return getComputedStyle(document.body).fontSize") == "16px"
+
+
+def test_it_prints(card: webdriver.Chrome) -> None:
+    printed = card.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})
     assert base64.b64decode(printed["data"]).startswith(b"%PDF-")
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
-    try:
-        hidden = browser.execute_script("return getComputedStyle(document.querySelector('nav')).display")
-        cut = browser.execute_script(
+    with seen(card, "print"):
+        hidden = card.execute_script("return getComputedStyle(document.querySelector('nav')).display")
+        cut = card.execute_script(
             "return [...document.querySelectorAll('.wide')]"
             ".filter(e => getComputedStyle(e).overflowX !== 'visible').length"
         )
-    finally:
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
     assert (hidden, cut) == ("none", 0)

@@ -77,7 +77,9 @@ def of_any(name: str, value: Any) -> Iterator[Block]:
             yield facts(heading, plain)
         rows = {key: part for key, part in value.items() if key not in plain}
         if len(rows) > 1 and all(_is_flat(part) for part in rows.values()):
-            yield table_of(heading, "name", [{"name": key, **part} for key, part in rows.items()])
+            # Two tables of one name could not be told apart by ear.
+            caption = f"{heading}: by name" if plain else heading
+            yield table_of(caption, "name", [{"name": key, **part} for key, part in rows.items()])
         else:
             for key, part in rows.items():
                 yield from of_any(f"{name}: {key}", part)
