@@ -49,13 +49,13 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
     root = factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         root = root.parent
-    made, making = root / name, root / f"{name}.making"
+    made, complete = root / name, root / f"{name}.complete"
     with FileLock(root / f"{name}.lock"):
-        if not made.exists():
-            shutil.rmtree(making, ignore_errors=True)
-            making.mkdir()
-            make(making)
-            making.rename(made)
+        if not complete.exists():
+            shutil.rmtree(made, ignore_errors=True)
+            made.mkdir()
+            make(made)
+            complete.touch()
     return made
 
 
@@ -184,18 +184,22 @@ def outputs(stage: dict[str, Any]) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def small_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small copy of the default project after a run of every stage, each called as a plain function."""
+def flow_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small copy of the default project after `lockstep run`."""
+    from tests._doors import run_by_flow
 
-    def make(directory: Path) -> None:
-        import importlib
+    return made_once(tmp_path_factory, "by-flow", run_by_flow) / "project"
 
-        project = copy_project(directory / "project")
-        shrink(project)
-        set_up_keys(project)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.chdir(project)
-            for name, stage in stages(project).items():
-                importlib.import_module(f"tasks.{name}").main(arguments(stage))
 
-    return made_once(tmp_path_factory, "small", make) / "project"
+@pytest.fixture(scope="session")
+def repro_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small copy of the default project after `dvc repro`; the notes of its audited stages lie beside it."""
+    from tests._doors import run_by_repro
+
+    return made_once(tmp_path_factory, "by-repro", run_by_repro) / "project"
+
+
+@pytest.fixture(scope="session")
+def small_project(repro_project: Path) -> Path:
+    """A small copy of the default project after a run of every stage, without DVC's cache and lock."""
+    return repro_project.parent / "small" / "project"

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lockstep.bundle.registry import Registry
-from tests.test_two_doors import dvc, lockstep, require_nothing_left, require_the_same, run_both
+from tests._doors import dvc, lockstep, require_nothing_left, require_the_same, run_by_flow, run_by_repro
 
 pytestmark = pytest.mark.slow
 
@@ -19,7 +19,11 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def doors(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     debias = {"method": "thresholds", "protect": ["sex"], "constraint": "equalized_odds"}
-    return run_both(tmp_path_factory, {"debias": debias, "resample": {"method": "smote"}})
+    changes = {"debias": debias, "resample": {"method": "smote"}}
+    flow, repro = tmp_path_factory.mktemp("flow"), tmp_path_factory.mktemp("repro")
+    run_by_flow(flow, changes)
+    run_by_repro(repro, changes)
+    return flow / "project", repro / "project"
 
 
 def test_both_doors_write_the_same_lock_and_the_same_bytes(doors: tuple[Path, Path]) -> None:

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -18,7 +13,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from lockstep.data.tables import from_parquet
 from lockstep.sealing.vault import open_vault
-from tests.conftest import copy_project, outputs, set_up_keys, shrink, stages
+from tests._doors import call, dvc, lockstep, require_nothing_left, require_the_same
+from tests.conftest import copy_project, outputs, stages
 
 METRICS = {
     "roc_auc", "average_precision", "log_loss", "ece", "accuracy", "error_rate", "precision", "recall", "f1", "brier",
@@ -26,63 +22,10 @@ METRICS = {
 }  # fmt: skip
 
 
-def call(project: Path, *command: str, home: Path | None = None) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PREFECT_HOME": str(home or project / ".lockstep" / "prefect")}
-    environment.pop("PREFECT_API_URL", None)
-    return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
-
-
-def dvc(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return call(project, str(Path(sys.executable).parent / "dvc"), *arguments)
-
-
-def lockstep(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return call(project, sys.executable, "-m", "flows.cli", *arguments)
-
-
-def run_both(factory: pytest.TempPathFactory, change: Mapping[str, Mapping[str, Any]]) -> tuple[Path, Path]:
-    """Two clones with one keyring and some other parameters: one run by the flow, one by `dvc repro`."""
-    clones = []
-    for name in ("flow", "repro"):
-        project = copy_project(factory.mktemp(name) / "project")
-        shrink(project)
-        params = yaml.safe_load((project / "params.yaml").read_text())
-        for section, values in change.items():
-            params[section].update(values)
-        (project / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-        set_up_keys(project)
-        clones.append(project)
-    by_flow = lockstep(clones[0], "run")
-    assert by_flow.returncode == 0, by_flow.stderr
-    by_repro = dvc(clones[1], "repro")
-    assert by_repro.returncode == 0, by_repro.stderr
-    return clones[0], clones[1]
-
-
 @pytest.fixture(scope="module")
-def doors(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    return run_both(tmp_path_factory, {})
-
-
-def require_the_same(flow: Path, repro: Path) -> None:
-    """Both wrote one lock and the same bytes."""
-    assert (flow / "dvc.lock").read_bytes() == (repro / "dvc.lock").read_bytes()
-    for stage in stages(flow).values():
-        for out in outputs(stage):
-            assert (flow / out).read_bytes() == (repro / out).read_bytes(), out
-
-
-def require_nothing_left(flow: Path) -> None:
-    """After a run of the flow neither door has anything to do."""
-    before = (flow / "dvc.lock").read_bytes()
-    assert "up to date" in dvc(flow, "status").stdout
-    again = dvc(flow, "repro")
-    assert again.returncode == 0
-    assert "Running stage" not in again.stdout
-    by_flow = lockstep(flow, "run")
-    assert by_flow.returncode == 0
-    assert "Nothing to do" in by_flow.stdout
-    assert (flow / "dvc.lock").read_bytes() == before
+def doors(flow_project: Path, repro_project: Path) -> tuple[Path, Path]:
+    """Two clones with one keyring: one run by the flow, one by `dvc repro`."""
+    return flow_project, repro_project
 
 
 def test_both_doors_write_the_same_lock_and_the_same_bytes(doors: tuple[Path, Path]) -> None:

@@ -134,7 +134,7 @@ def test_interrupting_stops_the_stage_and_marks_the_run(repository: Any, server:
     assert latest["state"]["name"] == "Cancelled"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.faults), signal.SIGTERM])
 def test_a_run_that_is_stopped_while_it_plans_is_cancelled_too(
     repository: Any, server: str, number: signal.Signals
 ) -> None:
@@ -246,7 +246,11 @@ def test_a_retry_of_a_killed_run_is_no_crashed_one(project_of_up: Path, server: 
     write(project_of_up, {"dvc.yaml": before})
 
 
-@pytest.mark.parametrize("cmd", [WAITING, "python -m tasks.waiting"], ids=["shell", "stage process"])
+@pytest.mark.parametrize(
+    "cmd",
+    [pytest.param(WAITING, marks=pytest.mark.faults), "python -m tasks.waiting"],
+    ids=["shell", "stage process"],
+)
 def test_a_killed_flow_leaves_no_orphan_and_the_next_run_goes_on(
     repository: Any, flow: Any, server: str, cmd: str
 ) -> None:

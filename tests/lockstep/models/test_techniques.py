@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import keras
@@ -19,7 +20,7 @@ from lockstep.models.network import Network, build_for_training
 from lockstep.models.optimizers import OPTIMIZERS, make_optimizer
 from lockstep.models.schedules import drops, make_schedule
 from lockstep.models.step import loss_of, train_step
-from lockstep.models.training import Schedule, make_deterministic, train
+from lockstep.models.training import Schedule, Trained, make_deterministic, train
 from tests.lockstep.models.test_models import DATA, NETWORK, SCHEDULE
 
 RNG = np.random.default_rng(11)
@@ -38,9 +39,14 @@ def made(network: Network = PLAIN, **compiled: Any) -> Any:
     return model
 
 
+@cache
+def trained(network: Network = PLAIN, schedule: Schedule = SCHEDULE) -> Trained:
+    return train(network, replace(schedule, epochs=6, patience=6), DATA, DATA, lambda state: None)
+
+
 def kernels(network: Network, schedule: Schedule = SCHEDULE) -> npt.NDArray[np.float32]:
-    trained = train(network, replace(schedule, epochs=6, patience=6), DATA, DATA, lambda state: None)
-    return np.concatenate([w.numpy().ravel() for w in trained.model.weights if w.path.endswith("/kernel")])
+    weights = trained(network, schedule).model.weights
+    return np.concatenate([w.numpy().ravel() for w in weights if w.path.endswith("/kernel")])
 
 
 def test_the_focal_loss_is_that_of_keras() -> None:
@@ -190,8 +196,7 @@ def test_an_epoch_gains_by_more_than_the_least_gain_or_by_its_loss() -> None:
 
 def test_smoothed_labels_make_a_network_less_certain() -> None:
     def spread(smoothing: float) -> float:
-        schedule = replace(SCHEDULE, epochs=8, patience=8, label_smoothing=smoothing)
-        model = train(PLAIN, schedule, DATA, DATA, lambda state: None).model
+        model = trained(PLAIN, replace(SCHEDULE, label_smoothing=smoothing)).model
         return float(np.std(model({"numeric": DATA.features.numeric, "codes": DATA.features.codes})))
 
     assert spread(0.2) < 0.8 * spread(0.0)
@@ -202,8 +207,7 @@ def test_lower_precision_computes_in_it_and_keeps_float32_weights(precision: Any
     model = build_for_training(NETWORK, precision, synchronized=False)
     assert model.get_layer("hidden_0").compute_dtype == precision
     assert {w.dtype for w in model.trainable_weights} == {"float32"}
-    low = train(NETWORK, replace(SCHEDULE, precision=precision), DATA, DATA, lambda state: None)
-    full = train(NETWORK, SCHEDULE, DATA, DATA, lambda state: None)
+    low, full = trained(NETWORK, replace(SCHEDULE, precision=precision)), trained(NETWORK)
     assert low.model.get_layer("hidden_0").compute_dtype == "float32"
     scores = [t.curve[-1].val_average_precision for t in (low, full)]
     assert scores[0] == pytest.approx(scores[1], abs=0.03)
