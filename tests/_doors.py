@@ -19,22 +19,24 @@ from tests.conftest import ROOT, copy_project, outputs, set_up_keys, shrink, sta
 AUDIT = ROOT / "tests" / "contracts" / "audit"
 #: What DVC, Prefect and Git keep, which no stage reads.
 KEPT_ASIDE = shutil.ignore_patterns(".git", "cache", "tmp", "remote", "prefect", "dvc.lock", "__pycache__")
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 def call(
-    project: Path, *command: str, home: Path | None = None, **environment: str
+    project: Path, *command: str, home: Path | None = None, beside: Mapping[str, str] = NOTHING
 ) -> subprocess.CompletedProcess[str]:
+    """Call a command in a project, with the variables `beside` in its environment."""
     environment = {
         **os.environ,
         "PREFECT_HOME": str(home or project / ".lockstep" / "prefect"),
-        **environment,
+        **beside,
     }
     environment.pop("PREFECT_API_URL", None)
     return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
 
 
 def dvc(project: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return call(project, str(Path(sys.executable).parent / "dvc"), *arguments, **environment)
+    return call(project, str(Path(sys.executable).parent / "dvc"), *arguments, beside=environment)
 
 
 def lockstep(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -43,7 +45,6 @@ def lockstep(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 
 Changes = Mapping[str, Mapping[str, Any]]
 """Values of parameters by section and name."""
-NO_CHANGES: Changes = MappingProxyType({})
 
 
 def _begin(directory: Path, changes: Changes) -> Path:
@@ -57,13 +58,13 @@ def _begin(directory: Path, changes: Changes) -> Path:
     return project
 
 
-def run_by_flow(directory: Path, changes: Changes = NO_CHANGES) -> None:
+def run_by_flow(directory: Path, changes: Changes = NOTHING) -> None:
     """Make `directory`/project and call `lockstep run` in it."""
     finished = lockstep(_begin(directory, changes), "run")
     assert finished.returncode == 0, finished.stderr
 
 
-def run_by_repro(directory: Path, changes: Changes = NO_CHANGES) -> None:
+def run_by_repro(directory: Path, changes: Changes = NOTHING) -> None:
     """Make `directory`/project and call `dvc repro` in it, with another hash seed and every stage under audit.
 
     Their notes go to `directory`/notes, the paths that were there before into before.json, and what the stages made

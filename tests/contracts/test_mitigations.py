@@ -33,6 +33,11 @@ TRAIN = load_params(train.TrainParams, ROOT / "params.yaml").model_copy(
     update={"target": "y", "positive": "yes", "min_steps": 0, "batch_size": 256, "hidden": [16], "bins": 8}
     | {"ensemble": "none", "epochs": 2, "dropout": 0.0, "embedding_dropout": 0.0}
 )
+#: The others are slow: what they are fitted to, these are too.
+MOST_FITTED = [
+    pytest.param(name, marks=() if name in ("correlation", "reweighing", "thresholds") else pytest.mark.slow)
+    for name in METHODS
+]
 
 
 def table(n_rows: int, seed: int) -> pa.Table:
@@ -88,7 +93,7 @@ def test_every_method_is_registered() -> None:
     assert set(get_args(Method)) == set(METHODS)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", MOST_FITTED)
 def test_nothing_is_read_from_test_rows(method: Method) -> None:
     garbage = {**PARTS, "test": table(600, 99)}
     other = debiased(garbage, {"sex": ["f", "m"]}, params(method))
@@ -117,7 +122,9 @@ def written(method: Method, batch_rows: int) -> tuple[list[bytes], Any]:
     return files, (debiased.transform, debiased.report)
 
 
-@pytest.mark.parametrize("method", ["none", "correlation", "reweighing"])
+@pytest.mark.parametrize(
+    "method", [pytest.param("none", marks=pytest.mark.slow), "correlation", "reweighing"]
+)
 def test_the_size_of_a_batch_changes_no_byte(method: Method) -> None:
     files, rest = written(method, 10_000)
     assert (files, rest) == written(method, 137)
