@@ -20,13 +20,16 @@ async def show_table(rows: Sequence[Mapping[str, str]], *, title: str, key: str,
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", caption=description, caption_justify="left")
+    table = Table(title=title, title_justify="left")
     for number, column in enumerate(rows[0]):
         table.add_column(column, justify="right" if number else "left", no_wrap=not number)
     for row in rows:
         # An interval on a line of its own: there may be many figures.
         table.add_row(*(cell.replace(" (", "\n(") for cell in row.values()))
-    Console().print(table)
+    console = Console(highlight=False)
+    console.print(table)
+    # No caption: that would be broken where the table ends.
+    console.print(description, markup=False)
     published: list[dict[str, Any]] = [dict(row) for row in rows]
     # The work does not depend on whether somebody can look at it.
     with suppress(Exception):

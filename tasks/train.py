@@ -218,7 +218,7 @@ def encode(
     table, moves = raw_columns(train_rows, names), None
     if params.adversarial:
         plausible = Plausible.fit(real, [column.name for column in encoder.columns])
-        moves = Moves.of_rows(encoder, plausible, params.adversarial, table)
+        moves = Moves.of_rows(encoder, plausible, params.adversarial, table, params.seed)
     return encoder, Data(
         encoder.encode(table),
         one_hot(labels.codes, len(labels.classes)),

@@ -1,7 +1,10 @@
 """Adversarial training: a step learns from its rows and, beside them, from the same rows moved against the network.
 
-I. Goodfellow, J. Shlens & C. Szegedy (2015), "Explaining and Harnessing Adversarial Examples", arXiv:1412.6572. The
-move is that of `lockstep.evaluation.robustness.fgsm`, made on encoded rows: a number is known by its position, from
+I. Goodfellow, J. Shlens & C. Szegedy (2015), "Explaining and Harnessing Adversarial Examples", arXiv:1412.6572, with
+the random start of E. Wong, L. Rice & J. Z. Kolter (2020), "Fast is Better than Free: Revisiting Adversarial Training",
+arXiv:2001.03994: without it a network learns to withstand the one step that it met, and no other.
+
+The step is that of `lockstep.evaluation.robustness.fgsm`, made on encoded rows: a number is known by its position, from
 which its bins and the code of its exact value follow as the encoder gives them.
 """
 
@@ -24,7 +27,10 @@ POSITIONS = "positions"
 
 Floats = npt.NDArray[np.float32]
 
-# Positions are float32: so near to a value of the vocabulary, in units of whole numbers, a whole number is that value.
+_STRIDE = 1.25
+"""A step goes so many times as far as an amount may, from where it starts."""
+
+# Positions are float32: so near to each other, in units of whole numbers, two whole numbers are one.
 _NEAR = 0.1
 
 
@@ -38,9 +44,10 @@ class Moves:
     ----------
     positions : ndarray of float32, shape (n, amounts)
         Of n rows; NaN where the amount stays.
-    steps, lowest, highest, nearness : ndarray of float32, shape (amounts,)
-        How far an amount moves, between which positions it stays, and how near to a value of the vocabulary it has
-        the code of that value.
+    strength, seed
+        How far an amount moves at most, and what its random starts follow from.
+    lowest, highest, units : ndarray of float32, shape (amounts,)
+        Between which positions an amount stays, and how far apart whole numbers are; 0 where it need not be whole.
     owners : ndarray of int32, shape (numeric_width,)
         Number of the amount that each numeric input is a bin of; `amounts` where it is of none.
     lows, highs : ndarray of float32, shape (numeric_width,)
@@ -56,10 +63,11 @@ class Moves:
     """
 
     positions: Floats
-    steps: Floats
+    strength: float
+    seed: int
     lowest: Floats
     highest: Floats
-    nearness: Floats
+    units: Floats
     owners: npt.NDArray[np.int32]
     lows: Floats
     highs: Floats
@@ -75,6 +83,7 @@ class Moves:
         plausible: Plausible,
         strength: float,
         table: Mapping[str, npt.NDArray[Any]],
+        seed: int,
     ) -> Moves | None:
         """Moves of n rows by `strength` spreads; None where the encoder has no amount to move.
 
@@ -84,6 +93,8 @@ class Moves:
             What bounds the amounts.
         table
             Raw inputs of the encoder.
+        seed
+            Of the random starts.
         """
         changed = set(encoder.decorrelation.changed) if encoder.decorrelation else set()
         taken = encoder.decorrelation.apply(table) if encoder.decorrelation else table
@@ -123,14 +134,15 @@ class Moves:
         vocabularies = np.full((len(words), max(map(len, words), default=0) + 1), np.inf, dtype=np.float32)
         for row, values in zip(vocabularies, words, strict=True):
             row[: len(values)] = values
-        of_scales = np.array([(*scale.bounds, scale.step(strength), scale.nearness) for scale in scales])
-        lowest, highest, steps, nearness = of_scales.T.astype(np.float32)
+        of_scales = np.array([(*scale.bounds, scale.unit) for scale in scales])
+        lowest, highest, units = of_scales.T.astype(np.float32)
         return cls(
             np.stack(positions, axis=1).astype(np.float32),
-            steps,
+            strength,
+            seed,
             lowest,
             highest,
-            nearness,
+            units,
             owners,
             lows.astype(np.float32),
             highs.astype(np.float32),
@@ -151,8 +163,10 @@ class Moves:
         inputs, targets, weights = batch
         inputs = dict(inputs)
         positions = inputs.pop(POSITIONS)
+        seed = tf.stack([self.seed, tf.cast(model.optimizer.iterations, tf.int32)])
+        drawn = tf.random.stateless_uniform(tf.shape(positions), seed, -self.strength, self.strength)
         wanted = targets[0] if isinstance(targets, tuple) else targets
-        moved = self._moved(inputs, positions, _slopes(model, inputs, wanted))
+        moved = self.moved(model, inputs, positions, wanted, drawn)
 
         def twice(part: Any) -> Any:
             return tf.concat([part, part], axis=0)
@@ -160,23 +174,49 @@ class Moves:
         both = {name: tf.concat([part, moved[name]], axis=0) for name, part in inputs.items()}
         return both, tf.nest.map_structure(twice, targets), twice(weights)
 
-    def _moved(self, inputs: dict[str, Any], positions: Any, by_input: Any) -> dict[str, Any]:
+    def moved(self, model: Any, inputs: dict[str, Any], positions: Any, targets: Any, start: Any) -> Any:
+        """Inputs of n rows after a step against `model` from so far, shape (n, amounts), beside where they are."""
         import tensorflow as tf
 
-        spans = self.highs - self.lows
+        at = self._confined(positions, positions + start)
+        slopes = self._by_amount(at, _slopes(model, self._encoded(inputs, positions, at), targets))
+        # What has no slope, or none that is a number, stays at its start.
+        steps = tf.where(tf.abs(slopes) > 0.0, tf.sign(slopes), 0.0) * _STRIDE * self.strength
+        return self._encoded(inputs, positions, self._confined(positions, at + steps))
+
+    def _confined(self, positions: Any, reached: Any) -> Any:
+        """`reached` within plausible bounds and reach, with whole numbers where they belong."""
+        import tensorflow as tf
+
+        near = tf.clip_by_value(reached, positions - self.strength, positions + self.strength)
+        at = tf.clip_by_value(near, self.lowest, self.highest)
+        units = np.where(self.units > 0.0, self.units, np.float32(1.0))
+        far = tf.abs(at - positions) / units
+        whole = positions + tf.sign(at - positions) * tf.floor(far + _NEAR) * units
+        return tf.where(self.units > 0.0, whole, at)
+
+    def _by_amount(self, positions: Any, by_input: Any) -> Any:
+        """Slope by each amount, shape (n, amounts), of that by each numeric input; 0 beyond the ends of the bins."""
+        import tensorflow as tf
+
         at = self._of_bins(positions)
-        of_bins = tf.where((at >= self.lows) & (at < self.highs), by_input / spans, 0.0)
-        slopes = of_bins @ np.eye(len(self.steps) + 1, dtype=np.float32)[self.owners, :-1]
-        # What is no number, be it a position or a slope, is not above zero.
-        moves = (tf.abs(slopes) * self.steps > 0.0) & (positions == positions)
-        steps = tf.where(moves, tf.sign(slopes) * self.steps, 0.0)
-        reached = tf.clip_by_value(positions + steps, self.lowest, self.highest)
-        parts = tf.clip_by_value((self._of_bins(reached) - self.lows) / spans, 0.0, 1.0)
-        is_moved = self._of_bins(tf.cast(moves, tf.float32)) > 0.0
-        moved = {**inputs, "numeric": tf.where(is_moved, parts, inputs["numeric"])}
+        inside = (at >= self.lows) & (at < self.highs)
+        of_bins = tf.where(inside, by_input / (self.highs - self.lows), 0.0)
+        return of_bins @ np.eye(len(self.units) + 1, dtype=np.float32)[self.owners, :-1]
+
+    def _encoded(self, inputs: dict[str, Any], positions: Any, reached: Any) -> dict[str, Any]:
+        """`inputs` with the amounts at the positions `reached`."""
+        import tensorflow as tf
+
+        at, spans = self._of_bins(reached), self.highs - self.lows
+        # A position that is no number equals none.
+        is_moved = tf.abs(reached - positions) > 0.0
+        of_bins = self._of_bins(tf.cast(is_moved, tf.float32)) > 0.0
+        parts = tf.clip_by_value((at - self.lows) / spans, 0.0, 1.0)
+        encoded = {**inputs, "numeric": tf.where(of_bins, parts, inputs["numeric"])}
         if len(self.coded):
-            moved["codes"] = self._recoded(inputs["codes"], reached, moves)
-        return moved
+            encoded["codes"] = self._recoded(inputs["codes"], reached, is_moved)
+        return encoded
 
     def _of_bins(self, of_amounts: Any) -> Any:
         """What the amount of each numeric input has, shape (n, numeric_width); NaN where it is of none."""
@@ -185,18 +225,18 @@ class Moves:
         padded = tf.pad(of_amounts, [[0, 0], [0, 1]], constant_values=np.nan)
         return tf.gather(padded, self.owners, axis=1)
 
-    def _recoded(self, codes: Any, reached: Any, moves: Any) -> Any:
-        """`codes` where the amounts that `moves` are at the positions `reached`."""
+    def _recoded(self, codes: Any, reached: Any, is_moved: Any) -> Any:
+        """`codes` with those of the amounts that are moved to the positions `reached`."""
         import tensorflow as tf
 
         vocabularies, first = tf.constant(self.vocabularies), self.first_codes[:, None]
         values = tf.transpose(tf.gather(reached, self.coded, axis=1))
-        near = self.nearness[self.coded][:, None]
+        near = _NEAR * self.units[self.coded][:, None]
         at = tf.searchsorted(vocabularies, values - near)
         is_known = tf.gather(vocabularies, at, batch_dims=1) <= values + near
         new = tf.transpose(tf.where(is_known, first + at, first + OTHER - FIRST))
         of_amounts = tf.where(
-            tf.gather(moves, self.coded, axis=1), new, tf.gather(codes, self.places, axis=1)
+            tf.gather(is_moved, self.coded, axis=1), new, tf.gather(codes, self.places, axis=1)
         )
         sources = np.arange(codes.shape[1])
         sources[self.places] = codes.shape[1] + np.arange(len(self.places))
@@ -221,14 +261,9 @@ class _Scale:
         low, high = (edges[0], edges[-1]) if self.is_changed else (self.amount.low, self.amount.high)
         return tuple(self.position(np.array([low, high])))
 
-    def step(self, strength: float) -> float:
-        """So far it moves: by a whole number where all are whole."""
-        far = strength * self.amount.spread
-        return (np.trunc(far) if self.amount.whole else far) / self.amount.spread
-
     @property
-    def nearness(self) -> float:
-        return _NEAR / self.amount.spread if self.amount.whole else 0.0
+    def unit(self) -> float:
+        return 1.0 / self.amount.spread if self.amount.whole else 0.0
 
 
 def _slopes(model: Any, inputs: dict[str, Any], targets: Any) -> Any:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 import tensorflow as tf
 
-from lockstep.data.encoding import Encoder
+from lockstep.data.encoding import Encoder, Features
 from lockstep.data.plausible import Plausible
 from lockstep.data.tables import raw_columns
 from lockstep.errors import ModelError
@@ -58,26 +58,35 @@ def test_encoded_rows_are_moved_as_raw_ones_are(n_classes: int, members: int, tr
     codes = np.random.default_rng(5).integers(n_classes, size=SIZE)
     surface = Surface(encoder, Slopes(saving.to_bytes(network, final), seed=1), RAW, codes, PLAUSIBLE)
     expected = encoder.encode(surface.table(fgsm(surface, STRENGTH)))
-    moves = Moves.of_rows(encoder, PLAUSIBLE, STRENGTH, table)
+    moves = Moves.of_rows(encoder, PLAUSIBLE, STRENGTH, table, seed=2)
     assert moves is not None
     before = encoder.encode(table)
     targets, weights = one_hot(codes, n_classes), np.arange(SIZE, dtype=np.float32)
-    batch = {**network_inputs(before), POSITIONS: moves.positions}, (targets, codes), weights
-    both, (wanted, groups), counted = moves.beside(model, tf.nest.map_structure(tf.constant, batch))
+    inputs, positions = tf.nest.map_structure(tf.constant, (network_inputs(before), moves.positions))
+    moved = moves.moved(model, inputs, positions, tf.constant(targets), 0.0)
     for name in ("numeric", "codes"):
-        as_they_were, moved = np.split(both[name].numpy(), 2)
-        np.testing.assert_array_equal(as_they_were, getattr(before, name))
-        apart = np.abs(moved - getattr(expected, name)) > 1e-5
+        apart = np.abs(moved[name].numpy() - getattr(expected, name)) > 1e-5
         # What an encoder shifts is bounded by its bins, and not by the number before the shift.
         assert apart.mean() < (0.01 if transform else 1e-9)
-        assert (np.abs(moved - as_they_were) > 1e-4).any() or (name == "codes" and transform)
+        is_moved = np.abs(moved[name].numpy() - getattr(before, name)) > 1e-4
+        assert is_moved.any() or (name == "codes" and transform)
+    batch = {**inputs, POSITIONS: positions}, (targets, codes), weights
+    both, (wanted, groups), counted = moves.beside(model, tf.nest.map_structure(tf.constant, batch))
     for part, whole in ((targets, wanted), (codes, groups), (weights, counted)):
         np.testing.assert_array_equal(np.concatenate([part, part]), whole)
+    slopes = Slopes(saving.to_bytes(network, final), seed=1)
+    first, second = (
+        Features(*(both[name][rows].numpy() for name in ("numeric", "codes")))
+        for rows in (slice(None, SIZE), slice(SIZE, None))
+    )
+    np.testing.assert_array_equal(first.numeric, before.numeric)
+    np.testing.assert_array_equal(first.codes, before.codes)
+    assert slopes.loss(second, codes).mean() > slopes.loss(first, codes).mean()
 
 
 def test_without_amounts_nothing_is_moved() -> None:
     jobs = {"job": RAW["job"]}
-    assert Moves.of_rows(Encoder.fit(jobs, 4, 5), PLAUSIBLE, STRENGTH, jobs) is None
+    assert Moves.of_rows(Encoder.fit(jobs, 4, 5), PLAUSIBLE, STRENGTH, jobs, seed=2) is None
 
 
 def brittle(n_rows: int, seed: int) -> pa.Table:
@@ -105,7 +114,7 @@ class Brittle:
     def data(self, rows: pa.Table, strength: float = 0.0) -> Data:
         table = raw_columns(rows, self.names)
         labels = np.asarray(rows["y"].to_numpy(zero_copy_only=False), dtype=np.int64)
-        moves = Moves.of_rows(self.encoder, self.plausible, strength, table) if strength else None
+        moves = Moves.of_rows(self.encoder, self.plausible, strength, table, 2) if strength else None
         ones = np.ones(len(labels), dtype=np.float32)
         return Data(self.encoder.encode(table), one_hot(labels, 2), ones, moves=moves)
 
