@@ -65,6 +65,16 @@ _OF_EQUALITY = frozenset(
         "expect_compound_columns_to_be_unique",
     }
 )
+# They judge a row by its value alone, whatever stands for it: a number, or the code of a text.
+_OF_VALUES = frozenset(
+    {
+        "expect_column_values_to_be_in_set",
+        "expect_column_values_to_be_null",
+        "expect_column_values_to_not_be_in_set",
+        "expect_column_values_to_not_be_null",
+    }
+)
+_OF_NUMBERS = _OF_VALUES | {"expect_column_values_to_be_between"}
 _HEAD_ROWS = 1000
 _SOURCE = "lockstep"
 
@@ -172,13 +182,34 @@ def _parts(
     by_row = [i for i in members if _by_row(parsed[i], suite[i])]
     by_equality = [i for i in members if suite[i]["type"] in _OF_EQUALITY]
     others = [i for i in members if i not in by_row and i not in by_equality]
+    if others:
+        frame = whole_columns(table, columns)
+        # Great Expectations looks for gaps once a frame, and reading a column again costs about as much as judging it.
+        fitting = _fitting(frame)
+        along = [
+            i for i in by_row if suite[i]["type"] in fitting and "row_condition" not in suite[i]["kwargs"]
+        ]
+        yield frame, [*others, *along]
+        del frame
+        by_row = [i for i in by_row if i not in along]
     if by_row:
         for batch in table.batches(columns, rows=max(1, CELLS // len(columns))):
             yield frame_of(table, batch), by_row
     if by_equality:
         yield digested_columns(table, columns), by_equality
-    if others:
-        yield whole_columns(table, columns), others
+
+
+def _fitting(frame: pd.DataFrame) -> frozenset[str]:
+    """Expectations that judge row by row and take all rows of `frame` at a few bytes each."""
+    import pandas as pd
+
+    if len(frame.columns) > 1:
+        return frozenset()
+    dtype = frame.dtypes.iloc[0]
+    if isinstance(dtype, pd.CategoricalDtype):
+        return _OF_VALUES
+    is_number = pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_bool_dtype(dtype)
+    return _OF_NUMBERS if is_number else frozenset()
 
 
 def _by_row(parsed: Any, expectation: Expectation) -> bool:

@@ -328,6 +328,11 @@ def test_parts_of_a_table_are_judged_as_the_whole(cells: int, monkeypatch: pytes
             partition_object={"values": ["Ulm", "Paris"], "weights": [0.4, 0.6]},
         ),
         e("column_proportion_of_non_null_values_to_be_between", "note", min_value=0.9),
+        e("column_values_to_not_be_null", "note"),
+        e("column_values_to_be_in_set", "city", value_set=["Ulm"], mostly=0.9),
+        e("column_values_to_not_be_in_set", "city", value_set=["Bonn", "Ulm"]),
+        e("column_mean_to_be_between", "age", max_value=20),
+        e("column_values_to_be_between", "age", max_value=30),
     ]  # fmt: skip
     suite = [*(WAYS[way][1] for way in kept), *of_text]
     table = TableBatches(pa.table(broken))
