@@ -71,8 +71,8 @@ def run(
 
     Notes
     -----
-    A part of the share chooses the epoch and calibrates, as `split` would take it: the validation rows must not, for
-    they would flatter a network the more the less it learned.
+    A part of the share, drawn at random, chooses the epoch and calibrates: the validation rows must not, for they would
+    flatter a network the more the less it learned.
 
     Raises
     ------

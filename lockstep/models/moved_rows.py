@@ -152,6 +152,11 @@ class Moves:
             np.array(places, dtype=np.int32),
         )
 
+    @property
+    def _spans(self) -> Floats:
+        """Width of each bin; hardly any where an amount lies so far from all others that float32 tells none."""
+        return np.maximum(self.highs - self.lows, np.finfo(np.float32).tiny)
+
     def take(self, rows: npt.NDArray[np.int_]) -> Moves:
         """Those of `rows`, by number."""
         return replace(self, positions=self.positions[rows])
@@ -201,18 +206,18 @@ class Moves:
 
         at = self._of_bins(positions)
         inside = (at >= self.lows) & (at < self.highs)
-        of_bins = tf.where(inside, by_input / (self.highs - self.lows), 0.0)
+        of_bins = tf.where(inside, by_input / self._spans, 0.0)
         return of_bins @ np.eye(len(self.units) + 1, dtype=np.float32)[self.owners, :-1]
 
     def _encoded(self, inputs: dict[str, Any], positions: Any, reached: Any) -> dict[str, Any]:
         """`inputs` with the amounts at the positions `reached`."""
         import tensorflow as tf
 
-        at, spans = self._of_bins(reached), self.highs - self.lows
+        at = self._of_bins(reached)
         # A position that is no number equals none.
         is_moved = tf.abs(reached - positions) > 0.0
         of_bins = self._of_bins(tf.cast(is_moved, tf.float32)) > 0.0
-        parts = tf.clip_by_value((at - self.lows) / spans, 0.0, 1.0)
+        parts = tf.clip_by_value((at - self.lows) / self._spans, 0.0, 1.0)
         encoded = {**inputs, "numeric": tf.where(of_bins, parts, inputs["numeric"])}
         if len(self.coded):
             encoded["codes"] = self._recoded(inputs["codes"], reached, is_moved)

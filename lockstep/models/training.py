@@ -176,8 +176,8 @@ def train(
     Raises
     ------
     ModelError
-        The loss or a validation logit is not finite; the message names where that began. Or several devices are to
-        train with privacy, or moved rows.
+        The loss or a validation logit is not finite; the message names where that began. Or privacy is wanted on
+        several devices, or beside moved rows.
     """
     make_deterministic(schedule.seed)
     schedule = schedule.resolved(len(data.targets))

@@ -38,6 +38,8 @@ class Run:
         self.sensitive, self.evaluate = self.params["data"]["sensitive"], self.params["evaluate"]
         if self.positive is None:
             raise SystemExit("This recomputes cards of two classes.")
+        if self.params["debias"]["method"] == "thresholds":
+            raise SystemExit("This recomputes cards of one threshold for everybody.")
         self.seed, self.samples = self.evaluate["seed"], self.evaluate["bootstrap_samples"]
         self.suite = json.loads(self._path("validate", "expectations").read_text())["expectations"]
         suite = self._path("validate", "expectations")

@@ -46,6 +46,8 @@ def test_it_shares_no_code_with_what_it_checks() -> None:
 def test_every_number_of_a_card_is_recomputed(small_project: Path, tmp_path: Path) -> None:
     project = tmp_path / "project"
     shutil.copytree(small_project, project)
+    # So a person's `lockstep cross-validate` leaves it.
+    (project / "reports" / "cross_validation.json").write_text('{"n_folds": 5}\n')
     write_card(project)
     run = Run(project)
     recomputed = expected(run)

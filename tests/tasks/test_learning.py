@@ -49,9 +49,9 @@ def test_it_learns_from_its_share_and_is_judged_on_validation(monkeypatch: pytes
         return learn(learned, chooses, *rest)
 
     monkeypatch.setattr(_learning, "learn", noting)
-    found = [_learning.run(table, validation, share, 0, params, *steps) for share in (0.25, 1.0)]
-    assert seen[0] < seen[1]
-    assert [report["n_train"] for report in found] == pytest.approx([135, 540], abs=12)
+    found = [_learning.run(table, validation, share, 0, params, *steps) for share in (0.25, 0.5, 1.0)]
+    assert seen[0] < seen[1] < seen[2]
+    assert [report["n_train"] for report in found] == pytest.approx([135, 270, 540], abs=12)
     for report in found:
         assert report["n_validation"] == 300
         assert len(report["average_precision"]) == 101

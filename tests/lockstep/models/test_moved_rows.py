@@ -84,6 +84,22 @@ def test_encoded_rows_are_moved_as_raw_ones_are(n_classes: int, members: int, tr
     assert slopes.loss(second, codes).mean() > slopes.loss(first, codes).mean()
 
 
+def test_bins_that_float32_does_not_tell_apart_hold_numbers_too() -> None:
+    far = np.random.default_rng(9).uniform(0, 100, SIZE)
+    far[0] = -1e9
+    encoder, plausible = Encoder.fit({"far": far}, 8, SIZE), Plausible.fit(pa.table({"far": far}), ["far"])
+    moves = Moves.of_rows(encoder, plausible, STRENGTH, {"far": far}, 1)
+    assert moves is not None
+    assert (moves.lows == moves.highs).any()
+    network = Network(encoder.n_codes, encoder.n_coded, encoder.numeric_width, hidden=(4,))
+    model = build_for_training(network, "float32", synchronized=False)
+    model.compile(optimizer=keras.optimizers.SGD(0.1))
+    inputs = {**network_inputs(encoder.encode({"far": far})), POSITIONS: moves.positions}
+    batch = inputs, one_hot(far > 50, 2), np.ones(SIZE, dtype=np.float32)
+    both, _, _ = moves.beside(model, tf.nest.map_structure(tf.constant, batch))
+    assert np.isfinite(both["numeric"].numpy()).all()
+
+
 def test_without_amounts_nothing_is_moved() -> None:
     jobs = {"job": RAW["job"]}
     assert Moves.of_rows(Encoder.fit(jobs, 4, 5), PLAUSIBLE, STRENGTH, jobs, seed=2) is None
