@@ -43,6 +43,7 @@ def test_it_shares_no_code_with_what_it_checks() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_every_number_of_a_card_is_recomputed(small_project: Path, tmp_path: Path) -> None:
     project = tmp_path / "project"
     shutil.copytree(small_project, project)
