@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -47,8 +47,9 @@ Changes = Mapping[str, Mapping[str, Any]]
 """Values of parameters by section and name."""
 
 
-def _begin(directory: Path, changes: Changes) -> Path:
+def _begin(prefect_home: Callable[[Path], Path], directory: Path, changes: Changes) -> Path:
     project = copy_project(directory / "project")
+    prefect_home(project / ".lockstep" / "prefect")
     shrink(project)
     params = yaml.safe_load((project / "params.yaml").read_text())
     for section, values in changes.items():
@@ -58,19 +59,19 @@ def _begin(directory: Path, changes: Changes) -> Path:
     return project
 
 
-def run_by_flow(directory: Path, changes: Changes = NOTHING) -> None:
+def run_by_flow(prefect_home: Callable[[Path], Path], directory: Path, changes: Changes = NOTHING) -> None:
     """Make `directory`/project and call `lockstep run` in it."""
-    finished = lockstep(_begin(directory, changes), "run")
+    finished = lockstep(_begin(prefect_home, directory, changes), "run")
     assert finished.returncode == 0, finished.stderr
 
 
-def run_by_repro(directory: Path, changes: Changes = NOTHING) -> None:
+def run_by_repro(prefect_home: Callable[[Path], Path], directory: Path, changes: Changes = NOTHING) -> None:
     """Make `directory`/project and call `dvc repro` in it, with another hash seed and every stage under audit.
 
     Their notes go to `directory`/notes, the paths that were there before into before.json, and what the stages made
     is copied to `directory`/small/project, without DVC's cache and lock.
     """
-    project = _begin(directory, changes)
+    project = _begin(prefect_home, directory, changes)
     (directory / "before.json").write_text(json.dumps(files(project)))
     notes = directory / "notes"
     notes.mkdir()

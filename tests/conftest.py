@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -184,19 +185,40 @@ def outputs(stage: dict[str, Any]) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def flow_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small copy of the default project after `lockstep run`."""
-    from tests._doors import run_by_flow
+def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+    """Return a function that makes a directory a Prefect home in which a server starts twice as quickly.
 
-    return made_once(tmp_path_factory, "by-flow", run_by_flow) / "project"
+    A new server spends most of its start on the tables of its database: they are made once.
+    """
+
+    def make(directory: Path) -> None:
+        environment = os.environ | {"PREFECT_HOME": str(directory)}
+        command = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "-y"]
+        subprocess.run(command, env=environment, capture_output=True, check=True)
+
+    def begin(home: Path) -> Path:
+        home.mkdir(parents=True, exist_ok=True)
+        for file in made_once(tmp_path_factory, "prefect-tables", make).glob("prefect.db*"):
+            shutil.copy2(file, home)
+        return home
+
+    return begin
 
 
 @pytest.fixture(scope="session")
-def repro_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def flow_project(tmp_path_factory: pytest.TempPathFactory, prefect_home: Callable[[Path], Path]) -> Path:
+    """A small copy of the default project after `lockstep run`."""
+    from tests._doors import run_by_flow
+
+    return made_once(tmp_path_factory, "by-flow", partial(run_by_flow, prefect_home)) / "project"
+
+
+@pytest.fixture(scope="session")
+def repro_project(tmp_path_factory: pytest.TempPathFactory, prefect_home: Callable[[Path], Path]) -> Path:
     """A small copy of the default project after `dvc repro`; the notes of its audited stages lie beside it."""
     from tests._doors import run_by_repro
 
-    return made_once(tmp_path_factory, "by-repro", run_by_repro) / "project"
+    return made_once(tmp_path_factory, "by-repro", partial(run_by_repro, prefect_home)) / "project"
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,14 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def doors(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def doors(
+    tmp_path_factory: pytest.TempPathFactory, prefect_home: Callable[[Path], Path]
+) -> tuple[Path, Path]:
     debias = {"method": "thresholds", "protect": ["sex"], "constraint": "equalized_odds"}
     changes = {"debias": debias, "resample": {"method": "smote"}}
     flow, repro = tmp_path_factory.mktemp("flow"), tmp_path_factory.mktemp("repro")
-    run_by_flow(flow, changes)
-    run_by_repro(repro, changes)
+    run_by_flow(prefect_home, flow, changes)
+    run_by_repro(prefect_home, repro, changes)
     return flow / "project", repro / "project"
 
 

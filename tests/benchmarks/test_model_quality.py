@@ -93,6 +93,7 @@ def test_results_are_kept_and_reported(tmp_path: Path) -> None:
     assert twin.count("(+0.0000, +0.0000 to +0.0000)") == 4
 
 
+@pytest.mark.slow
 def test_lockstep_is_trained_by_its_own_stage() -> None:
     table = TABLES["breast_cancer"]()
     fold = table.folds[0]

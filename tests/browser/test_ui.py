@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import httpx
@@ -72,11 +72,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def api(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+def api(
+    project: Path, tmp_path_factory: pytest.TempPathFactory, prefect_home: Callable[[Path], Path]
+) -> Iterator[httpx.Client]:
     """The API of a `lockstep up` of the project."""
     log, port = tmp_path_factory.mktemp("log") / "up.log", free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    environment |= {"PREFECT_HOME": str(log.parent), "PYTHONPATH": str(project)}
+    environment |= {"PREFECT_HOME": str(prefect_home(log.parent)), "PYTHONPATH": str(project)}
     with log.open("wb") as output:
         up = subprocess.Popen(
             [*LOCKSTEP, "up", "--port", str(port)],
@@ -270,7 +272,6 @@ def files(project: Path) -> list[str]:
     )
 
 
-@pytest.mark.slow
 def test_a_bad_override_fails_before_any_stage(page: Page) -> None:
     run = page.submit(overrides=["train.epohcs=4"])
     page.ends("Failed")
@@ -300,6 +301,7 @@ def test_an_override_makes_an_experiment_and_leaves_the_workspace(
     assert data["metrics"]["reports/metrics.json"]["data"]["n_test"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("key", "texts"), ARTIFACTS.items())
 def test_an_artifact_is_shown(page: Page, links: dict[str, str], key: str, texts: tuple[str, ...]) -> None:
     page.browser.get(links[key])

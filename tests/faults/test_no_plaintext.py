@@ -174,6 +174,14 @@ def test_the_search_looks_into_containers(tmp_path: Path, kind: str) -> None:
     assert any(" in ".join(reversed(kind.split(" in "))) in line for line in found), found
 
 
+def test_sealing_and_splitting_leave_no_canary(workspace: Workspace) -> None:
+    finished = workspace.call("flows.cli", "run", "debias")
+    assert finished.returncode == 0, finished.stderr
+    assert (workspace.project / "data" / "debiased" / "train.parquet.sealed").is_file()
+    assert workspace.leaks() == []
+
+
+@pytest.mark.faults
 def test_the_flow_leaves_no_canary(workspace: Workspace) -> None:
     finished = workspace.call("flows.cli", "run")
     assert finished.returncode == 0, finished.stderr
@@ -181,6 +189,7 @@ def test_the_flow_leaves_no_canary(workspace: Workspace) -> None:
     assert workspace.leaks() == []
 
 
+@pytest.mark.faults
 def test_scores_of_a_table_leave_no_canary(workspace: Workspace) -> None:
     scored = workspace.call("flows.cli", "predict", str(workspace.source), "--out", "scores.parquet.sealed")
     assert scored.returncode == 0, scored.stderr

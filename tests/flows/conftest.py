@@ -78,12 +78,14 @@ def project_of_up(empty_repository: Path, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture(scope="session")
-def server(project_of_up: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server(
+    project_of_up: Path, tmp_path_factory: pytest.TempPathFactory, prefect_home: Callable[[Path], Path]
+) -> Iterator[str]:
     """Address of the server of a `lockstep up`; this process and its children use it."""
     patch = pytest.MonkeyPatch()
     for name in [name for name in os.environ if name.startswith("PREFECT_")]:
         patch.delenv(name)
-    patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("prefect")))
+    patch.setenv("PREFECT_HOME", str(prefect_home(tmp_path_factory.mktemp("prefect"))))
     port = free_port()
     up = start_lockstep(project_of_up, "up", "--port", str(port))
     assert up.stdout

@@ -23,6 +23,7 @@ def root(repository: Any) -> Path:
     return debiased_project(repository())
 
 
+@pytest.mark.slow
 def test_every_fold_and_what_they_say_together(root: Path, server: str) -> None:
     process = start_lockstep(root, "cross-validate", "--folds", "2")
     output, errors = process.communicate(timeout=300)

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -41,7 +41,9 @@ def prefect(directory: Path, *arguments: str, **environment: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def team_server(empty_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def team_server(
+    empty_repository: Path, tmp_path_factory: pytest.TempPathFactory, prefect_home: Callable[[Path], Path]
+) -> Iterator[str]:
     """Address of a server of its own: a deployment takes the place of one of the same name."""
     root = tmp_path_factory.mktemp("team") / "project"
     shutil.copytree(empty_repository, root)
@@ -51,7 +53,7 @@ def team_server(empty_repository: Path, tmp_path_factory: pytest.TempPathFactory
         with pytest.MonkeyPatch.context() as patch:
             for name in [name for name in os.environ if name.startswith("PREFECT_")]:
                 patch.delenv(name)
-            patch.setenv("PREFECT_HOME", str(root.parent / "prefect"))
+            patch.setenv("PREFECT_HOME", str(prefect_home(root.parent / "prefect")))
             address = stack.enter_context(running(root))
         yield address
 

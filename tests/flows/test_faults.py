@@ -182,6 +182,7 @@ def test_a_worker_that_sends_a_signal_too_does_not_interrupt_the_stopping(
     assert recorded(root) == {"first"}
 
 
+@pytest.mark.faults
 def test_a_retry_in_the_ui_goes_on_where_the_run_failed(project_of_up: Path, server: str) -> None:
     """As its Retry does: the run waits anew for its worker, here that of `lockstep up`."""
     before = (project_of_up / "dvc.yaml").read_text()

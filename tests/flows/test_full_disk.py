@@ -183,6 +183,7 @@ def check(repository: Any, server: str, tmp_path: Path, frees: list[int]) -> lis
     return [full["completed"] for _, full, _ in results]
 
 
+@pytest.mark.faults
 def test_a_sample(repository: Any, server: str, tmp_path: Path) -> None:
     assert check(repository, server, tmp_path, SAMPLE) == [False] * len(SAMPLE)
 

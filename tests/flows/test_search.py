@@ -141,6 +141,7 @@ def task_states(server: str) -> dict[str, str]:
     return {run["name"]: run["state"]["name"] for run in wait_for(ended)}
 
 
+@pytest.mark.slow
 def test_a_search_and_its_best(root: Path, server: str) -> None:
     output, errors = search(root, "--jobs", "2")
     assert errors == ""

@@ -146,6 +146,7 @@ def test_it_learns(name: str) -> None:
     np.testing.assert_allclose(Scorer(encoder, shipped).probability(rows), answers, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_it_learns_several_classes_of_which_one_is_rare() -> None:
     rng = np.random.default_rng(4)
     y = rng.choice(5, 3000, p=[0.4, 0.3, 0.2, 0.08, 0.02])

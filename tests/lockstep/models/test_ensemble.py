@@ -93,6 +93,7 @@ def test_balanced_bagging_trains_on_its_bags_and_ships_as_one() -> None:
     assert mean > 1.5 * rare.targets.mean()
 
 
+@pytest.mark.slow
 def test_an_ensemble_answers_the_mean_of_its_members_and_ships_as_one_file() -> None:
     memory = Memory()
     whole = trained(Ensemble("bagging", 2), memory)

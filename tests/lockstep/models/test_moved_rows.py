@@ -165,6 +165,7 @@ def test_a_network_that_met_moved_rows_is_harder_to_fool() -> None:
         assert hard[0] - hard[attacked] < 0.75 * (plain[0] - plain[attacked])
 
 
+@pytest.mark.slow
 def test_with_an_adversary_weights_and_float16_it_ends_in_the_same_bytes_also_when_it_goes_on() -> None:
     made = Brittle(600)
     rng = np.random.default_rng(8)

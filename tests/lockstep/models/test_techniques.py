@@ -98,6 +98,7 @@ def test_penalties_count_in_the_loss() -> None:
     assert losses[1] - losses[0] == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_l1_brings_kernels_to_zero_and_l2_and_weight_decay_make_them_small() -> None:
     free = kernels(PLAIN)
     assert np.mean(np.abs(kernels(replace(PLAIN, l1=0.01))) < 0.01) > 2 * np.mean(np.abs(free) < 0.01)
