@@ -42,6 +42,7 @@ from tasks._membership import MembershipParams, attack_membership
 from tasks._params import key, load_params
 from tasks._predictions import predictions
 from tasks._robustness import RobustnessParams, withstand
+from tasks._scoring_memory import scoring_memory
 from tasks._stage import arguments, command, measured, write_report
 
 HEAVY = ("tensorflow", "keras")
@@ -293,7 +294,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     with measured("evaluate") as figures:
         read = read_inputs(args)
         result = judged(read)
-        figures["cost"] = cost(read.scorer, read.validation)
+        memory = scoring_memory(*read.content, read.validation)
+        figures["cost"] = {"peak_memory_bytes": memory, **cost(read.scorer, read.validation)}
         read.vault.write(args.predictions, to_parquet(result.predictions), role="predictions", schema=SCHEMA)
         read.vault.write(args.decision, result.rule.to_json(), role="decision", schema=DECISION_SCHEMA)
         write_report(args.roc, result.roc)

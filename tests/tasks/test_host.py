@@ -11,9 +11,11 @@ import pytest
 
 from lockstep.bundle.scorer import Scorer
 from lockstep.data.encoding import Encoder
+from lockstep.errors import StageFailed
 from tasks import _host
 from tasks._cost import cost
 from tasks._host import WATTS_PER_CORE, Meter, forget_peak_memory
+from tasks._scoring_memory import scoring_memory
 from tasks._stage import measured
 
 
@@ -73,3 +75,16 @@ def test_scoring_is_timed_for_one_row_and_for_many() -> None:
         assert 0 < times["p50_ms"] <= times["p99_ms"]
     assert found["million_predictions"]["seconds"] > 0
     assert found["million_predictions"]["energy_method"]
+
+
+def test_the_memory_of_scoring_is_that_of_a_process_of_its_own() -> None:
+    import pyarrow as pa
+
+    from tests.lockstep.bundle.candidate import bundle, rows
+
+    candidate = bundle()
+    found = scoring_memory(candidate.encoder, candidate.model, pa.table(rows(50)))
+    # An interpreter with NumPy, Arrow and LiteRT, and not this one, which may hold TensorFlow.
+    assert 2**25 < found < 2**29
+    with pytest.raises(StageFailed, match="ended with 1"):
+        scoring_memory(candidate.encoder, b"no model", pa.table(rows(50)))
