@@ -243,6 +243,8 @@ def arguments_of(argv: Sequence[str] | None) -> Namespace:
 def read_inputs(args: Namespace) -> Inputs:
     """Open what the stage reads."""
     params = load_params(EvaluateParams, args.params)
+    # Before anything is computed that a missing threshold would waste.
+    _require_thresholds(params)
     vault = open_vault(params.project, args.key_id)
     encoder = vault.read(args.encoder, role="encoder", schema=ENCODER_SCHEMA)
     model = vault.read(args.model, role="model", schema=MODEL_SCHEMA)

@@ -181,3 +181,16 @@ def test_a_missing_parameter_is_named(
     (project / "params.yaml").write_text(yaml.safe_dump(document))
     message = _fails(name, project, monkeypatch)
     assert f"{key} is missing" in message
+
+
+@pytest.mark.parametrize("gate", ["demographic_parity_difference", "equalized_odds_difference"])
+def test_a_missing_threshold_is_named(
+    gate: str, small_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "project"
+    shutil.copytree(small_project, project)
+    document = yaml.safe_load((project / "params.yaml").read_text())
+    del document["evaluate"]["gates"][gate]["race"]
+    (project / "params.yaml").write_text(yaml.safe_dump(document))
+    message = _fails("evaluate", project, monkeypatch)
+    assert f"evaluate.gates.{gate} has no threshold for the sensitive features ['race']" in message
