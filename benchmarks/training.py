@@ -25,7 +25,7 @@ import numpy as np
 from lockstep.data import census
 from lockstep.data.encoding import Encoder
 from lockstep.data.tables import raw_columns
-from lockstep.models import checkpoints, saving, training
+from lockstep.models import batches, checkpoints, saving, training
 from lockstep.models.checkpoints import Epoch
 from lockstep.models.network import build, build_for_training, inference
 from lockstep.models.scoring import network_inputs
@@ -100,12 +100,12 @@ def main() -> None:
 
     ours, bare, naive = model(), plain(), plain()
     strategy = tf.distribute.get_strategy()
-    tensors = training.as_tensors(data)
+    tensors = batches.as_tensors(data)
     epochs = count(1)
     rows = {"batch_size": schedule.batch_size, "sample_weight": arrays[2], "verbose": 0}
     ways: dict[str, Callable[[], object]] = {
         "Lockstep": lambda: training._one_pass(
-            ours, training.batches_of(tensors, schedule, next(epochs)), strategy
+            ours, batches.batches_of(tensors, schedule, next(epochs)), strategy
         ),
         "bare fit on arrays": lambda: bare.fit(*arrays[:2], **rows),
         "fit on naive tf.data": lambda: naive.fit(

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from lockstep.models.batches import as_tensors, batches_of
 from lockstep.models.network import Network, build_for_training
 from lockstep.models.optimizers import make_optimizer
 from lockstep.models.schedules import make_schedule
 from lockstep.models.step import train_step
-from lockstep.models.training import Data, Schedule, as_tensors, batches_of, make_deterministic
+from lockstep.models.training import Data, Schedule, make_deterministic
 
 
 def rehearse(network: Network, schedule: Schedule, data: Data) -> Callable[[float], float]:

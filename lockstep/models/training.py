@@ -14,16 +14,17 @@ from lockstep.data.encoding import Features
 from lockstep.errors import ModelError
 from lockstep.models import checkpoints
 from lockstep.models.adversary import Adversary, attach, is_own
+from lockstep.models.batches import as_tensors, batches_of
 from lockstep.models.checkpoints import Arrays, Epoch, State, gains
 from lockstep.models.determinism import make_deterministic as make_deterministic
-from lockstep.models.differential_privacy import Privacy, poisson_batches
+from lockstep.models.differential_privacy import Privacy
 from lockstep.models.divergence import NotFinite, explain
-from lockstep.models.moved_rows import POSITIONS, Moves
+from lockstep.models.moved_rows import Moves
 from lockstep.models.network import Network, Precision, build, build_for_training, inference
 from lockstep.models.optimizers import make_optimizer
 from lockstep.models.private_gradients import Private
 from lockstep.models.schedules import drops, make_schedule
-from lockstep.models.scoring import average_precision, cross_entropy, logits, network_inputs, slices
+from lockstep.models.scoring import average_precision, cross_entropy, logits, slices
 from lockstep.models.side_by_side import separate
 from lockstep.models.step import run_steps
 
@@ -310,42 +311,3 @@ def _figures(infer: Any, validation: Data, steps: int) -> tuple[float, float]:
     if not np.isfinite(answers).all():
         raise NotFinite(steps)
     return average_precision(validation.targets, answers), cross_entropy(validation.targets, answers)
-
-
-def as_tensors(data: Data) -> Any:
-    """Inputs, targets and weights as TensorFlow holds them."""
-    import tensorflow as tf
-
-    targets = data.targets if data.groups is None else (data.targets, data.groups)
-    inputs = network_inputs(data.features)
-    if data.moves:
-        inputs[POSITIONS] = data.moves.positions
-    return tf.nest.map_structure(tf.constant, (inputs, targets, data.weights))
-
-
-def batches_of(tensors: Any, schedule: Schedule, epoch: int) -> Any:
-    """Batches of one epoch: their rows depend on seed and epoch alone, so that a resumed run sees the same ones."""
-    import tensorflow as tf
-
-    # AutoGraph would write the generated source to a temporary file.
-    @tf.autograph.experimental.do_not_convert
-    def gather(rows: Any) -> Any:
-        return tf.nest.map_structure(lambda part: tf.gather(part, rows), tensors)
-
-    # Beside the training step, and batch by batch: a dataset of rows would handle each by itself.
-    return _row_numbers(len(tensors[-1]), schedule, epoch).map(gather).prefetch(2)
-
-
-def _row_numbers(n_rows: int, schedule: Schedule, epoch: int) -> Any:
-    """Numbers of each batch's rows."""
-    import tensorflow as tf
-
-    if schedule.privacy is None:
-        order = np.random.default_rng((schedule.seed, epoch)).permutation(n_rows)
-        return tf.data.Dataset.from_tensor_slices(order).batch(schedule.batch_size)
-    seed = (schedule.privacy.secret, epoch)
-    batches = poisson_batches(n_rows, schedule.batch_size, schedule.steps(n_rows), seed)
-    lengths = [len(rows) for rows in batches]
-    return tf.data.Dataset.from_tensor_slices(
-        tf.RaggedTensor.from_row_lengths(np.concatenate(batches), lengths)
-    )

@@ -11,10 +11,11 @@ import numpy as np
 import tensorflow as tf
 
 import lockstep.models  # noqa: F401 - sets Keras' backend before its import
+from lockstep.models.batches import as_tensors, batches_of
 from lockstep.models.network import build_for_training, inference
 from lockstep.models.scoring import logits
 from lockstep.models.step import run_steps
-from lockstep.models.training import as_tensors, batches_of, make_deterministic, train
+from lockstep.models.training import make_deterministic, train
 from tests.lockstep.models.test_models import DATA, NETWORK, SCHEDULE
 
 cpu = tf.config.list_physical_devices("CPU")[0]

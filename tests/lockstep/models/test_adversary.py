@@ -10,11 +10,12 @@ import pytest
 
 from lockstep.models.adversary import Adversary, attach
 from lockstep.models.adversary import gradients as against
+from lockstep.models.batches import as_tensors
 from lockstep.models.network import build_for_training
 from lockstep.models.optimizers import make_optimizer
 from lockstep.models.schedules import make_schedule
 from lockstep.models.step import loss_of
-from lockstep.models.training import as_tensors, make_deterministic
+from lockstep.models.training import make_deterministic
 from tests.lockstep.models.test_models import DATA, NETWORK
 
 GROUPS = np.random.default_rng(1).integers(0, 2, 400).astype(np.int32)
