@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,10 @@ from lockstep.errors import UsageError
 from lockstep.evaluation.card.comparison import render_comparison
 from lockstep.evaluation.card.page import render
 from lockstep.files import write_atomic
-from tasks._card import CardParams, document, git_revision, lineage
+from tasks._card import CardParams, document, lineage
 from tasks._params import load_params
-from tasks._stage import MEASURED, to_json
+from tasks._provenance import git_revision, records
+from tasks._stage import to_json
 
 REPORTS = Path("reports")
 PAGE = REPORTS / "model_card.html"
@@ -58,15 +58,16 @@ def _of_workspace(root: Path) -> dict[str, Any]:
     paths = [path for suffix in ("*.json", "*.tsv") for path in (root / REPORTS).glob(suffix)]
     reports = {str(path.relative_to(root)): path.read_bytes() for path in paths if path != root / _DOCUMENT}
     _require_evaluation(reports, "The workspace has", "Run `lockstep run` first.")
-    measured = {path.stem: json.loads(path.read_bytes()) for path in sorted((root / MEASURED).glob("*.json"))}
+    recorded = records(root)
     lock, key_id = root / "dvc.lock", root / "lockstep.key-id"
     return document(
         reports,
         load_params(CardParams, root / "params.yaml"),
-        measured,
+        recorded,
         lineage(
             lock.read_bytes() if lock.is_file() else None,
             key_id.read_text().strip() if key_id.is_file() else None,
+            recorded,
             git_revision(root),
         ),
     )
@@ -90,7 +91,7 @@ def _of_revision(root: Path, name: str) -> dict[str, Any]:
         reports,
         load_params(CardParams, root / "params.yaml"),
         {},
-        lineage(lock.encode() if lock else None, key_id.strip() if key_id else None, revision),
+        lineage(lock.encode() if lock else None, key_id.strip() if key_id else None, {}, revision),
     )
 
 

@@ -5,11 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-import platform
-import subprocess
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -17,13 +14,9 @@ import yaml
 
 from lockstep.errors import LockstepError
 from tasks._params import Params, key
+from tasks._provenance import figures_of
 
 FORMAT = "lockstep-card/1"
-
-_LIBRARIES = (
-    "lockstep", "tensorflow-cpu", "keras", "ai-edge-litert", "numpy", "scikit-learn", "fairlearn", "great-expectations",
-    "dp-accounting", "dvc", "prefect",
-)  # fmt: skip
 
 
 class CardParams(Params):
@@ -43,7 +36,7 @@ class CardParams(Params):
 def document(
     reports: Mapping[str, bytes],
     params: CardParams,
-    measured: Mapping[str, Any],
+    records: Mapping[str, Any],
     lineage: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The card's document.
@@ -52,8 +45,8 @@ def document(
     ----------
     reports
         Content of each report, JSON or TSV, by its path.
-    measured
-        What a clock or the host gave, by stage.
+    records
+        Of `tasks._provenance.records`.
     lineage
         Of `lineage`.
     """
@@ -69,22 +62,27 @@ def document(
             "contact": params.contact,
         },
         "reports": parsed,
-        "measured": dict(measured),
+        "measured": figures_of(records),
         "lineage": {
             "candidate": (parsed.get("evaluation") or {}).get("candidate"),
             **lineage,
-            "versions": _versions(),
         },
     }
 
 
-def lineage(lock: bytes | None, key_id: str | None, git_revision: str | None) -> dict[str, Any]:
+def lineage(
+    lock: bytes | None, key_id: str | None, records: Mapping[str, Any], revision: str | None
+) -> dict[str, Any]:
     """Where a run comes from; null where that is unknown.
 
     Parameters
     ----------
     lock
         Content of dvc.lock.
+    records
+        Of `tasks._provenance.records`.
+    revision
+        Commit at which the workspace stands as the card is made.
     """
     recorded = yaml.safe_load(lock) if lock else None
     stages = recorded.get("stages", {}) if isinstance(recorded, dict) else {}
@@ -95,11 +93,28 @@ def lineage(lock: bytes | None, key_id: str | None, git_revision: str | None) ->
         for values in stage.get("params", {}).values():
             parameters.update(dict(_flat(values)))
     return {
-        "git_revision": git_revision,
+        "runs": _runs(
+            {name: records[name]["run"] for name in (*stages, *records) if "run" in records.get(name, {})}
+        ),
+        "not_recorded": [name for name in stages if name not in records],
+        "revision_of_the_card": revision,
         "key_id": key_id,
         "artifacts": artifacts or None,
         "parameters": dict(sorted(parameters.items())) or None,
     }
+
+
+def _runs(of_stages: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Commit and libraries, each once, with the stages that ran with them."""
+    found: list[tuple[Any, list[str]]] = []
+    for stage, run in of_stages.items():
+        for other, stages in found:
+            if other == run:
+                stages.append(stage)
+                break
+        else:
+            found.append((run, [stage]))
+    return [{"stages": stages, **run} for run, stages in found]
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -108,31 +123,6 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield from _flat(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in _LIBRARIES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def git_revision(directory: Path | None = None) -> str | None:
-    """Commit of the workspace; None where Git knows of none."""
-    try:
-        answer = subprocess.run(
-            ["git", "rev-parse", "--verify", "HEAD"],  # noqa: S607 - the person's own git
-            cwd=directory,
-            capture_output=True,
-            check=True,
-            text=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return answer.stdout.strip()
 
 
 def asked_beside(directory: Path, candidate: str) -> dict[str, bytes]:

@@ -16,10 +16,9 @@ from lockstep.errors import LockstepError, StageFailed, UsageError
 from lockstep.files import write_atomic
 from lockstep.processes import die_with_parent
 from tasks._host import Meter, forget_peak_memory
+from tasks._provenance import MEASURED, digest_of, provenance
 
 _PROJECT = Path(__file__).resolve().parent.parent
-
-MEASURED = Path(".lockstep/measured")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -64,13 +63,21 @@ def read_report(path: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def measured(stage: str) -> Iterator[dict[str, Any]]:
-    """Collect what a clock or the host gives; it goes to .lockstep/measured/STAGE.json and into no output."""
+def measured(stage: str, made: Path | None = None) -> Iterator[dict[str, Any]]:
+    """Collect what a clock or the host gives, the commit and the libraries; no output holds any of that.
+
+    It goes to .lockstep/measured/STAGE.json, which counts as long as the report `made` stays what it is after the
+    stage. Without one, commit and libraries are left out: nothing would tell later whose they are.
+    """
+    run = provenance() if made else {}
     forget_peak_memory()
     meter = Meter()
     figures: dict[str, Any] = {}
     yield figures
-    write_report(MEASURED / f"{stage}.json", {**figures, **meter.read()})
+    figures |= meter.read()
+    if made:
+        figures |= {"run": run, "made": digest_of(made)}
+    write_report(MEASURED / f"{stage}.json", figures)
 
 
 def explain(error: BaseException) -> str:

@@ -133,7 +133,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "report",
     )
     params = load_params(CompressParams, args.params)
-    with measured("compress") as figures:
+    with measured("compress", args.report) as figures:
         vault = open_vault(params.project, args.key_id)
         encoder = Encoder.from_json(vault.read(args.encoder, role="encoder", schema=ENCODER_SCHEMA))
         result = run(

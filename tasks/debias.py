@@ -258,7 +258,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     outputs = tuple(f"{part}-out" for part in PARTS)
     args = arguments("debias", argv, *PARTS, "expectations", "key-id", *outputs, "transform", "report")
     params = load_params(DebiasParams, args.params)
-    with measured("debias"):
+    with measured("debias", args.report):
         vault = open_vault(params.project, args.key_id)
         suite = parse_suite(read_bytes(args.expectations), str(args.expectations))
         with ExitStack() as stack:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,9 +20,10 @@ from lockstep.errors import LockstepError, NotPromoted
 from lockstep.evaluation.card.page import render
 from lockstep.sealing.vault import open_vault
 from tasks._approvals import parse_approvals, read_approvals
-from tasks._card import CardParams, asked_beside, document, git_revision, lineage
+from tasks._card import CardParams, asked_beside, document, lineage
 from tasks._params import key, load_params
-from tasks._stage import MEASURED, arguments, command, measured, read_report, to_json, write_report
+from tasks._provenance import figures_of, provenance, records
+from tasks._stage import arguments, command, measured, read_report, to_json, write_report
 
 _LOCK = Path("dvc.lock")
 """For the card in the bundle alone: no output depends on it."""
@@ -154,7 +154,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         several=["reports"],
     )  # fmt: skip
     params = load_params(DeployParams, args.params)
-    with measured("deploy"):
+    with measured("deploy", args.report):
         vault = open_vault(params.project, args.key_id)
         encoder = vault.read(args.encoder, role="encoder", schema=ENCODER_SCHEMA)
         model = vault.read(args.model, role="model", schema=MODEL_SCHEMA)
@@ -165,19 +165,22 @@ def main(argv: Sequence[str] | None = None) -> None:
         reports = {str(path): _read_bytes(path) for path in (*args.reports, args.evaluation)}
         # For the card in the bundle alone, as dvc.lock is.
         reports |= asked_beside(args.report.parent, candidate)
+        before = {stage: record for stage, record in records().items() if stage != "deploy"}
+        now = provenance()
         card = document(
             {**reports, str(args.report): to_json(deployment.report)},
             params,
-            _measured_before(),
+            before,
             lineage(
                 _LOCK.read_bytes() if _LOCK.is_file() else None,
                 args.key_id.read_text().strip(),
-                git_revision(),
+                {**before, "deploy": {"run": now}},
+                now["git_revision"],
             ),
         )
         bundle = replace(
             deployment.bundle,
-            manifest=_with_surroundings(deployment.bundle.manifest),
+            manifest=_with_surroundings(deployment.bundle.manifest, before),
             documents={"model_card.html": render(card), "model_card.json": to_json(card)},
         )
         expected = sample_answers(bundle)
@@ -196,22 +199,13 @@ def _read_bytes(path: Path) -> bytes:
         raise LockstepError(f"{path} does not exist. Run the stages before this one: `dvc repro`.") from None
 
 
-def _measured_before() -> dict[str, Any]:
-    """What a clock or the host gave, by stage."""
-    return {
-        path.stem: json.loads(path.read_bytes())
-        for path in sorted(MEASURED.glob("*.json"))
-        if path.stem != "deploy"
-    }
-
-
-def _with_surroundings(manifest: Manifest) -> Manifest:
+def _with_surroundings(manifest: Manifest, before: Mapping[str, Any]) -> Manifest:
     """Add what a clock, git or the host tells, and no output may hold; null where it is unknown."""
     return replace(
         manifest,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        git_revision=git_revision(),
-        measured=_measured_before() or None,
+        git_revision=before["train"]["run"]["git_revision"] if "train" in before else None,
+        measured=figures_of(before) or None,
     )
 
 

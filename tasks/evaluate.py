@@ -293,7 +293,7 @@ def rule_of(read: Inputs) -> Decision:
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = arguments_of(argv)
-    with measured("evaluate") as figures:
+    with measured("evaluate", args.report) as figures:
         read = read_inputs(args)
         result = judged(read)
         memory = scoring_memory(*read.content, read.validation)

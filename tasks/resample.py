@@ -145,7 +145,7 @@ def _weight_shares(labels: Labels, weights: npt.NDArray[np.float32]) -> dict[str
 def main(argv: Sequence[str] | None = None) -> None:
     args = arguments("resample", argv, "train", "transform", "key-id", "resampled", "report")
     params = load_params(ResampleParams, args.params)
-    with measured("resample"):
+    with measured("resample", args.report):
         vault = open_vault(params.project, args.key_id)
         train = from_parquet(vault.read(args.train, role="debiased-train", schema=SCHEMA))
         transform = vault.read(args.transform, role="transform", schema=decorrelation.SCHEMA)

@@ -249,7 +249,7 @@ def _overlap(seen: Mask) -> dict[str, Any]:
 def main(argv: Sequence[str] | None = None) -> None:
     args = arguments("split", argv, "source", "key-id", "train", "validation", "test", "report")
     params = load_params(SplitParams, args.params)
-    with measured("split"):
+    with measured("split", args.report):
         vault = open_vault(params.project, args.key_id)
         with vault.reader(args.source, role="source", schema=SCHEMA) as file:
             source = ParquetBatches(file, str(args.source))

@@ -319,7 +319,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "train", argv, "train", "validation", "transform", "key-id", "encoder", "model", "curve", "report"
     )
     params = load_params(TrainParams, args.params)
-    with measured("train"):
+    with measured("train", args.report):
         vault = open_vault(params.project, args.key_id)
         inputs = [
             vault.read(args.train, role="resampled-train", schema=SCHEMA),

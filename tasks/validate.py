@@ -106,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     def keyed(content: bytes) -> str:
         return open_keyring(origin.project).digest(content)
 
-    with measured("validate"):
+    with measured("validate", args.report):
         suite = parse_suite(read_bytes(args.expectations), str(args.expectations))
         with open_batches(args.source, keyed, origin.encoding) as (table, digest):
             validation = run(table, suite, params)

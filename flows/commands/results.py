@@ -71,9 +71,10 @@ def _candidates() -> Any:
     """Table of what `compress` chose from; the latency is missing where another machine ran it."""
     from rich.table import Table
 
+    from tasks._provenance import records
+
     report = _read("reports/compress.json")
-    measured = Path(".lockstep/measured/compress.json")
-    latency = json.loads(measured.read_bytes())["microseconds_per_row"] if measured.is_file() else {}
+    latency = records().get("compress", {}).get("microseconds_per_row", {})
     table = Table(title="Float and int8 models, judged on validation", title_justify="left")
     table.add_column("model")
     for column in ("bytes", "average precision", "change", "one row"):

@@ -53,7 +53,7 @@ class Manifest:
     created
         UTC time in ISO 8601.
     git_revision, measured
-        Commit of the workspace, and what a clock or the host gave, by stage; null where unknown.
+        Commit at which `train` ran, and what a clock or the host gave, by stage; null where unknown.
     classes
         Labels of three classes or more, in the order of the probabilities: a row gets the likeliest. Empty of two.
     comparison, signature

@@ -51,7 +51,9 @@ def test_the_command_writes_the_card(project: Path) -> None:
     document = json.loads((project / "reports/model_card.json").read_bytes())
     assert document["reports"]["evaluation"] == json.loads((project / "reports/evaluation.json").read_bytes())
     assert document["measured"]["train"]["seconds"] > 0
-    assert document["lineage"]["git_revision"] == _git(project, "rev-parse", "HEAD")
+    assert document["lineage"]["revision_of_the_card"] == _git(project, "rev-parse", "HEAD")
+    # It ran before the first commit.
+    assert {run["git_revision"] for run in document["lineage"]["runs"]} == {None}
     assert _git(project, "status", "--porcelain", "--", "reports") == "M reports/evaluation.json"
 
 

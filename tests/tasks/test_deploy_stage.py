@@ -19,6 +19,7 @@ from lockstep.bundle.registry import Registry
 from lockstep.data.encoding import ENCODER_SCHEMA
 from lockstep.errors import LockstepError, NotPromoted, ParameterError, SealDamaged
 from lockstep.sealing.vault import open_vault
+from tasks._provenance import digest_of
 from tasks.deploy import main
 from tests.conftest import ROOT
 from tests.lockstep.bundle.candidate import POSITIVE, PROJECT, STATES, encoder_and_model, vault
@@ -70,16 +71,17 @@ def _tree(root: Path) -> dict[str, bytes]:
 
 
 def test_it_deploys(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    Path(".lockstep/measured").mkdir(parents=True)
-    Path(".lockstep/measured/train.json").write_text('{"seconds": 9.5}')
-    Path(".lockstep/measured/deploy.json").write_text('{"seconds": 1.0}')
+    _trained()
+    Path(".lockstep/measured/evaluate.json").write_text(
+        '{"seconds": 1.0, "made": {"path": "x", "sha256": "y"}}'
+    )
     main(_arguments())
     assert "income version 1 (new) is deployed" in capsys.readouterr().out
     deployed = Registry(Path("registry"), "income").load_champion()
     assert (deployed.encoder, deployed.model) == encoder_and_model()
     assert deployed.manifest.measured == {"train": {"seconds": 9.5}}
     assert deployed.manifest.created
-    assert deployed.manifest.git_revision is None
+    assert deployed.manifest.git_revision == "c0ffee"
     assert json.loads(Path("reports/deploy.json").read_bytes())["candidate"] == deployed.manifest.candidate
     card = Path("registry/income/1/model_card.html").read_text()
     assert "equalized odds difference, sex" in card
@@ -103,15 +105,26 @@ def test_the_card_in_the_bundle_has_what_was_asked_of_this_model_beside_the_pipe
     assert "LiRA, the likelihood-ratio attack" in Path("registry/income/1/model_card.html").read_text()
 
 
-def test_the_manifest_names_the_commit(project: Path) -> None:
+def _trained() -> None:
+    """What `train` recorded as it made the report that lies there."""
+    run = {"git_revision": "c0ffee", "uncommitted_changes": False, "versions": {"python": "3.11.9"}}
+    record = {"seconds": 9.5, "run": run, "made": digest_of(Path("reports/train.json"))}
+    Path(".lockstep/measured").mkdir(parents=True)
+    Path(".lockstep/measured/train.json").write_text(json.dumps(record))
+
+
+def test_the_manifest_names_the_commit_of_the_training(project: Path) -> None:
     git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
     for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "x"]):
         subprocess.run([*git, *command], check=True)
-    head = subprocess.run(
-        ["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True
-    ).stdout.strip()
+    _trained()
     main(_arguments())
-    assert Registry(Path("registry"), "income").load_champion().manifest.git_revision == head
+    assert Registry(Path("registry"), "income").load_champion().manifest.git_revision == "c0ffee"
+    lineage = json.loads(Path("registry/income/1/model_card.json").read_bytes())["lineage"]
+    assert [(run["stages"], run["git_revision"]) for run in lineage["runs"]] == [
+        (["train"], "c0ffee"),
+        (["deploy"], lineage["revision_of_the_card"]),
+    ]
 
 
 def test_deploying_again_changes_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lockstep.evaluation.card.blocks import Document, Table
+from lockstep.evaluation.card.lineage import run_of
 
 _Answer = Callable[[Document], str | None]
 
@@ -39,7 +40,7 @@ def _purpose(document: Document) -> str | None:
 
 
 def _software(document: Document) -> str | None:
-    versions = _part(document, "lineage", "versions") or {}
+    versions = run_of(document, "train").get("versions", {})
     return ", ".join(f"{name} {version}" for name, version in versions.items()) or None
 
 
@@ -127,8 +128,8 @@ def _functioning(document: Document) -> str | None:
 
 
 def _changes(document: Document) -> str | None:
-    revision = _part(document, "lineage", "git_revision")
-    return f"Git revision {revision}, dvc.lock and the registry's versions." if revision else None
+    revision = run_of(document, "train").get("git_revision")
+    return f"Trained at Git revision {revision}, dvc.lock and the registry's versions." if revision else None
 
 
 _POINTS: tuple[tuple[str, str, _Answer], ...] = (

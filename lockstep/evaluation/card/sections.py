@@ -24,6 +24,7 @@ from lockstep.evaluation.card.blocks import (
 )
 from lockstep.evaluation.card.compliance import checklist
 from lockstep.evaluation.card.learning import learning
+from lockstep.evaluation.card.lineage import lineage
 from lockstep.evaluation.card.privacy import privacy
 from lockstep.evaluation.card.robustness import robustness
 
@@ -287,23 +288,10 @@ def _cost(document: Document) -> Iterator[Block]:
     if stages:
         yield table_of("Stages, on the machine that ran them", "stage", stages)
     else:
-        yield "No figure of a clock or a host is here: the stages ran on another machine."
-
-
-def _lineage(document: Document) -> Iterator[Block]:
-    lineage = document["lineage"]
-    yield facts(
-        "Where it comes from",
-        {"made": document["created"], **{k: v for k, v in lineage.items() if not isinstance(v, dict)}},
-    )
-    if lineage.get("versions"):
-        yield facts("Versions in use where this card was made", lineage["versions"])
-    if lineage.get("artifacts"):
-        rows = [{"file": path, **found} for path, found in lineage["artifacts"].items()]
-        yield table_of("Files recorded in dvc.lock", "file", rows)
-    if lineage.get("parameters"):
-        rows = [{"parameter": name, "value": str(value)} for name, value in lineage["parameters"].items()]
-        yield table_of("Parameters recorded in dvc.lock", "parameter", rows)
+        yield (
+            "No figure of a clock or a host is here: the outputs came out of DVC's cache or a remote, or the stages "
+            "ran on another machine."
+        )
 
 
 def _compliance(document: Document) -> Iterator[Block]:
@@ -342,6 +330,6 @@ _SECTIONS: tuple[tuple[str, _Make], ...] = (
     ("Learning curve", learning),
     ("Compression", _compression),
     ("Cost", _cost),
-    ("Lineage", _lineage),
+    ("Lineage", lineage),
     ("Compliance checklist", _compliance),
 )

@@ -71,9 +71,17 @@ def document(**changes: Any) -> dict[str, Any]:
         },
         "measured": {"train": {"seconds": 12.5}, "compress": {"microseconds_per_row": {"int8": 3.2}}},
         "lineage": {
-            "git_revision": "c0ffee",
+            "runs": [
+                {
+                    "stages": ["train", "evaluate"],
+                    "git_revision": "c0ffee",
+                    "uncommitted_changes": False,
+                    "versions": {"python": "3.11.9"},
+                }
+            ],
+            "not_recorded": ["split"],
+            "revision_of_the_card": "c0ffee",
             "key_id": "0123",
-            "versions": {"python": "3.11.9"},
             "artifacts": {"models/shipped.sealed": {"stage": "compress", "md5": "d41d8", "bytes": 1000}},
             "parameters": {"train.epochs": 3},
         },

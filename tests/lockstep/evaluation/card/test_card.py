@@ -62,6 +62,31 @@ def test_what_nobody_said_is_a_visible_blank() -> None:
     assert next(row for row in checklist(lacking).rows if row[0] == "5")[2] is None
 
 
+def test_the_lineage_is_that_of_the_run_not_of_the_day() -> None:
+    moved = document()
+    assert "The workspace has moved on" not in _text(render(moved))
+    assert "libraries split ran is not recorded" in _text(render(moved))
+    moved["lineage"]["revision_of_the_card"] = "decaf"
+    text = _text(render(moved))
+    assert "train, evaluate c0ffee no" in text
+    assert "The workspace has moved on since: it stood at decaf" in text
+    assert "Trained at Git revision c0ffee" in text
+    [run] = moved["lineage"]["runs"]
+    later = {
+        "stages": ["evaluate"],
+        "git_revision": None,
+        "uncommitted_changes": None,
+        "versions": {"python": "3.13"},
+    }
+    moved["lineage"]["runs"] = [{**run, "stages": ["train"]}, later]
+    text = _text(render(moved))
+    assert "evaluate unknown: Git knew of none" in text
+    assert "library train evaluate python 3.11.9 3.13" in text
+    assert "libraries the stages ran is not recorded" not in text
+    nothing = {**moved["lineage"], "runs": [], "not_recorded": []}
+    assert "libraries the stages ran is not recorded" in _text(render(document(lineage=nothing)))
+
+
 def test_a_document_without_reports_still_gives_a_page() -> None:
     nothing = document(reports={}, measured={}, lineage={})
     assert "Nothing was evaluated yet." in _text(render(nothing))
