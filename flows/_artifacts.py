@@ -21,7 +21,6 @@ from prefect.artifacts import (
 )
 
 from flows._curves import curve
-from lockstep.errors import RegistryError
 
 if TYPE_CHECKING:
     from lockstep.bundle.manifest import Manifest
@@ -110,6 +109,8 @@ def _balance(counts: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _evaluate() -> None:
+    from flows.commands.serving import champion
+
     report = _read("evaluation.json")
     await acreate_link_artifact(
         (_REPORTS / "evaluation.json").resolve().as_uri(),
@@ -118,7 +119,10 @@ async def _evaluate() -> None:
         description="The whole report, on the machine that ran the stage; `lockstep results` prints it.",
     )
     await acreate_markdown_artifact(
-        _metrics(report, _champion()), key="metrics", description=_where("evaluation.json")
+        # The bundle that is served until `deploy` promotes another.
+        _metrics(report, champion()),
+        key="metrics",
+        description=_where("evaluation.json"),
     )
     await acreate_table_artifact(
         [
@@ -142,17 +146,6 @@ async def _evaluate() -> None:
         picture = curve(points, title, x.replace("_", " "), y.replace("_", " "))
         url = f"data:image/svg+xml;base64,{base64.b64encode(picture.encode()).decode()}"
         await acreate_image_artifact(url, key=name, description=f"{title}. {_where(f'{name}.json')}")
-
-
-def _champion() -> Manifest | None:
-    """The bundle that is served until `deploy` promotes another."""
-    from flows.commands.serving import champion_directory
-    from lockstep.bundle.contents import read_manifest
-
-    directory = champion_directory()
-    with suppress(RegistryError):
-        return read_manifest(directory) if directory else None
-    return None
 
 
 def _metrics(report: dict[str, Any], champion: Manifest | None) -> str:

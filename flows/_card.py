@@ -6,19 +6,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from flows._recorded import EVALUATION, lock_of, require_genuine
 from flows._worktree import git
 from lockstep.errors import UsageError
 from lockstep.evaluation.card.comparison import render_comparison
 from lockstep.evaluation.card.page import render
 from lockstep.files import write_atomic
 from tasks._card import CardParams, document, lineage
-from tasks._params import load_params
+from tasks._params import load_params, parse_document, parse_params
 from tasks._provenance import git_revision, records
 from tasks._stage import to_json
 
 REPORTS = Path("reports")
 PAGE = REPORTS / "model_card.html"
 COMPARISON = Path(".lockstep/report/comparison.html")
+_PARAMS = "params.yaml"
 _DOCUMENT = REPORTS / "model_card.json"
 _WORKSPACE = "workspace"
 
@@ -31,7 +33,7 @@ def write_card(root: Path) -> Path:
     UsageError
         Nothing was evaluated yet.
     LockstepError
-        A report or params.yaml cannot be read.
+        A report or params.yaml cannot be read, or a report is not what its stage wrote.
     """
     card = _of_workspace(root)
     write_atomic(root / _DOCUMENT, to_json(card))
@@ -47,7 +49,7 @@ def write_comparison(root: Path, other: str) -> Path:
     UsageError
         There is no such run, or it was not evaluated.
     LockstepError
-        A report or params.yaml cannot be read.
+        A report or params.yaml cannot be read, or a report is not what its stage wrote.
     """
     page = render_comparison((_of_workspace(root), _of_revision(root, other)), (_WORKSPACE, other))
     write_atomic(root / COMPARISON, page)
@@ -59,17 +61,13 @@ def _of_workspace(root: Path) -> dict[str, Any]:
     reports = {str(path.relative_to(root)): path.read_bytes() for path in paths if path != root / _DOCUMENT}
     _require_evaluation(reports, "The workspace has", "Run `lockstep run` first.")
     recorded = records(root)
-    lock, key_id = root / "dvc.lock", root / "lockstep.key-id"
+    lock, key_id = lock_of(root), root / "lockstep.key-id"
+    require_genuine(reports, lock)
     return document(
         reports,
-        load_params(CardParams, root / "params.yaml"),
+        load_params(CardParams, root / _PARAMS),
         recorded,
-        lineage(
-            lock.read_bytes() if lock.is_file() else None,
-            key_id.read_text().strip() if key_id.is_file() else None,
-            recorded,
-            git_revision(root),
-        ),
+        lineage(lock, key_id.read_text().strip() if key_id.is_file() else None, recorded, git_revision(root)),
     )
 
 
@@ -83,15 +81,17 @@ def _of_revision(root: Path, name: str) -> dict[str, Any]:
         if place.parent == REPORTS and place.suffix in (".json", ".tsv")
     }
     _require_evaluation(reports, f"{name!r} has", "Commit reports/ with the runs that you want to compare.")
-    lock, key_id = (
-        git(root, "show", f"{revision}:./{path}") if path in held else None
-        for path in ("dvc.lock", "lockstep.key-id")
+    lock, key_id, params = (
+        git(root, "show", f"{revision}:./{path}").encode() if path in held else None
+        for path in ("dvc.lock", "lockstep.key-id", _PARAMS)
     )
+    require_genuine(reports, lock, f" of {name!r}")
+    origin = f"{_PARAMS} of {name!r}"
     return document(
         reports,
-        load_params(CardParams, root / "params.yaml"),
+        parse_params(CardParams, parse_document(params or b"", origin), origin),
         {},
-        lineage(lock.encode() if lock else None, key_id.strip() if key_id else None, {}, revision),
+        lineage(lock, key_id.decode().strip() if key_id else None, {}, revision),
     )
 
 
@@ -111,5 +111,5 @@ def _resolve(root: Path, name: str) -> str:
 
 
 def _require_evaluation(reports: Mapping[str, bytes], who: str, remedy: str) -> None:
-    if str(REPORTS / "evaluation.json") not in reports:
-        raise UsageError(f"{who} no {REPORTS / 'evaluation.json'}. {remedy}")
+    if EVALUATION not in reports:
+        raise UsageError(f"{who} no {EVALUATION}. {remedy}")

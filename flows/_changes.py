@@ -6,17 +6,21 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+_NEVER_RAN, _OTHER_COMMAND, _ALWAYS = "has not run yet", "its command changed", "always runs"
+ABOUT_THE_STAGE = (_NEVER_RAN, _OTHER_COMMAND, _ALWAYS)
+"""Reasons that are about a stage as such, and name neither file nor parameter."""
+
 
 def reasons_of(stage: Any, upstream: Sequence[Any] | None = None) -> Iterator[str]:
     """Why `stage` would run; missing data is no reason where the outputs `upstream` of it are given."""
     entries = [*([] if stage.frozen else stage.deps), *stage.outs]
     if stage.cmd and not any(entry.hash_info for entry in [*stage.deps, *stage.outs]):
-        yield "has not run yet"
+        yield _NEVER_RAN
         return
     if stage.changed_stage():
-        yield "its command changed"
+        yield _OTHER_COMMAND
     if not stage.frozen and (stage.is_callback or stage.always_changed):
-        yield "always runs"
+        yield _ALWAYS
     for entry in entries:
         for path, state in entry.status().items():
             if upstream is not None and state in ("deleted", "not in cache"):

@@ -59,6 +59,10 @@ class ModelError(LockstepError):
     """A model cannot be built, trained, converted or loaded."""
 
 
+class ReportAltered(LockstepError):
+    """A report is not what its stage wrote: dvc.lock says otherwise, or its verdicts do not follow from its figures."""
+
+
 class NotPromoted(LockstepError):
     """A candidate did not pass its gates, or failed its check in a fresh process."""
 

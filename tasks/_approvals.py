@@ -43,6 +43,20 @@ class Approval(Section):
         return approved == (candidate, gate["gate"], gate["verdict"], gate.get("figure"), gate["threshold"])
 
 
+def approval_of(gate: Mapping[str, Any], candidate: str, approvals: Sequence[Approval]) -> Approval | None:
+    """The approval of this outcome of a gate; None where there is none."""
+    return next((approval for approval in approvals if approval.covers(gate, candidate)), None)
+
+
+def refused(
+    gates: Sequence[Mapping[str, Any]], candidate: str, approvals: Sequence[Approval]
+) -> list[Mapping[str, Any]]:
+    """The gates that keep `candidate` from being promoted: neither passed nor approved."""
+    return [
+        gate for gate in gates if gate["verdict"] != "pass" and not approval_of(gate, candidate, approvals)
+    ]
+
+
 def read_approvals(path: Path) -> list[Any]:
     """The entries of approvals.json; raises LockstepError where it cannot be read."""
     try:

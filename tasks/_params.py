@@ -56,14 +56,20 @@ def load_params(model: type[P], path: str | Path) -> P:
         The file is missing or no YAML mapping, a key is missing, has the wrong type or is out of range.
     """
     try:
-        document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        content = Path(path).read_bytes()
     except FileNotFoundError:
         raise ParameterError(
             f"{path} does not exist. Run from the project's root, or `lockstep init`."
         ) from None
+    return parse_params(model, parse_document(content, str(path)), str(path))
+
+
+def parse_document(content: bytes, origin: str) -> Any:
+    """The document in the content of params.yaml; raises ParameterError, naming `origin`."""
+    try:
+        return yaml.safe_load(content.decode())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ParameterError(f"{path} is no YAML: {error}") from None
-    return parse_params(model, document, str(path))
+        raise ParameterError(f"{origin} is no YAML: {error}") from None
 
 
 def parse_params(model: type[P], document: Any, origin: str) -> P:

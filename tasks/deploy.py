@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,8 +19,9 @@ from lockstep.bundle.verify import check_in_fresh_process, sample_answers
 from lockstep.data.encoding import ENCODER_SCHEMA, Encoder
 from lockstep.errors import LockstepError, NotPromoted
 from lockstep.evaluation.card.page import render
+from lockstep.evaluation.gates import describe, require_consistent
 from lockstep.sealing.vault import open_vault
-from tasks._approvals import parse_approvals, read_approvals
+from tasks._approvals import parse_approvals, read_approvals, refused
 from tasks._card import CardParams, asked_beside, document, lineage
 from tasks._params import key, load_params
 from tasks._provenance import figures_of, provenance, records
@@ -75,6 +77,8 @@ def run(
     ------
     NotPromoted
         A gate did not pass and no approval covers that, or the evaluation judges another candidate.
+    ReportAltered
+        A verdict does not follow from its figure and threshold.
     """
     approved = parse_approvals(approvals)
     try:
@@ -87,11 +91,10 @@ def run(
         ) from None
     if judged != candidate or rule.threshold != threshold:
         raise NotPromoted("The evaluation judges another candidate than the one to deploy. Run `dvc repro`.")
-    not_passed = [gate for gate in gates if gate["verdict"] != "pass"]
-    overrides = [approval for approval in approved if any(approval.covers(g, candidate) for g in not_passed)]
-    refused = [gate for gate in not_passed if not any(o.covers(gate, candidate) for o in overrides)]
-    if refused or (verdict != "pass" and not not_passed):
-        raise NotPromoted(_explain(verdict, refused))
+    require_consistent(evaluation, "The evaluation")
+    if standing := refused(gates, candidate, approved):
+        raise NotPromoted(_explain(verdict, standing))
+    overrides = [approval for approval in approved if any(approval.covers(g, candidate) for g in gates)]
     override = [
         approval.model_dump(include={"gate", "verdict", "reason", "by", "at"}) for approval in overrides
     ] or None
@@ -131,28 +134,23 @@ def _negative(labels: Sequence[str], positive: str) -> str:
 def _explain(verdict: str, gates: Sequence[Mapping[str, Any]]) -> str:
     lines = [
         f"The candidate was not promoted: its verdict is {verdict!r}. The registry stays as it was.",
-        *map(_describe, gates),
+        *(f"  {describe(gate)}" for gate in gates),
         "Improve the model, or review evaluate.gates in params.yaml. `lockstep approve --reason WHY` overrides a gate "
         "under your name.",
     ]
     return "\n".join(lines)
 
 
-def _describe(gate: Mapping[str, Any]) -> str:
-    asked = f"{gate.get('direction', 'threshold')} {gate['threshold']}"
-    figure = gate.get("figure")
-    received = "no figure" if figure is None else f"{figure:.4f}"
-    left_out = f"; too small to be evidence: {', '.join(gate['left_out'])}" if gate.get("left_out") else ""
-    return (
-        f"  {gate['gate']}: {gate['verdict']}; {received}, asked: {asked} ({gate['n_rows']:,} rows){left_out}"
-    )
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    args = arguments(
+def arguments_of(argv: Sequence[str] | None) -> Namespace:
+    """The stage's arguments, as dvc.yaml has them."""
+    return arguments(
         "deploy", argv, "encoder", "model", "decision", "evaluation", "approvals", "key-id", "registry", "report",
         several=["reports"],
     )  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    args = arguments_of(argv)
     params = load_params(DeployParams, args.params)
     with measured("deploy", args.report):
         vault = open_vault(params.project, args.key_id)

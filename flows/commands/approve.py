@@ -12,30 +12,38 @@ from flows.commands._project import project_root
 from lockstep.errors import UsageError
 
 APPROVALS = Path("approvals.json")
-_EVALUATION = Path("reports/evaluation.json")
 
 
 def approve(
     reason: Annotated[str, typer.Option(help="Why this candidate may be promoted all the same.")],
     gates: Annotated[
-        list[str] | None, typer.Argument(help="Gates to approve; by default each one that did not pass.")
+        list[str] | None,
+        typer.Argument(
+            help="Gates to approve, as results or the card name them; by default each one that did not pass."
+        ),
     ] = None,
 ) -> None:
     """Let the evaluated candidate be promoted in spite of gates that did not pass, under your name."""
+    from flows._recorded import read_evaluation
     from lockstep.files import write_atomic
-    from tasks._approvals import Approval, parse_approvals, read_approvals
-    from tasks._stage import read_report, to_json
+    from tasks._approvals import Approval, approval_of, parse_approvals, read_approvals, refused
+    from tasks._stage import to_json
 
     root = project_root()
     if not reason.strip():
         raise UsageError("--reason is empty. Say why: whoever audits the model reads it.")
-    evaluation = read_report(root / _EVALUATION)
+    evaluation = read_evaluation(root)
+    candidate, gates_of = evaluation["candidate"], evaluation["gates"]
     kept = read_approvals(root / APPROVALS)
-    parse_approvals(kept)
+    known = parse_approvals(kept)
+    wanted = _to_approve(gates_of, gates or [])
+    for gate in wanted:
+        if found := approval_of(gate, candidate, known):
+            print(f"{gate['gate']} ({gate['verdict']}) is approved already, by {found.by}.")
     by, at = _who(root), datetime.now(UTC).isoformat(timespec="seconds")
     made = [
         Approval(
-            candidate=evaluation["candidate"],
+            candidate=candidate,
             gate=gate["gate"],
             verdict=gate["verdict"],
             figure=gate["figure"],
@@ -44,22 +52,31 @@ def approve(
             by=by,
             at=at,
         )
-        for gate in _to_approve(evaluation["gates"], gates or [])
+        for gate in wanted
+        if not approval_of(gate, candidate, known)
     ]
-    write_atomic(root / APPROVALS, to_json([*kept, *(approval.model_dump() for approval in made)]))
+    if made:
+        write_atomic(root / APPROVALS, to_json([*kept, *(approval.model_dump() for approval in made)]))
     for approval in made:
         print(f"{approval.gate} ({approval.verdict}) is approved by {by}.")
-    print(f"Next: commit {APPROVALS}, then `lockstep run`, which deploys the candidate.")
+    if left := refused(gates_of, candidate, [*known, *made]):
+        print(f"Not approved yet: {', '.join(gate['gate'] for gate in left)}.")
+    else:
+        print(f"Next: commit {APPROVALS}, then `lockstep run`, which deploys the candidate.")
 
 
 def _to_approve(gates: list[dict[str, Any]], wanted: list[str]) -> list[dict[str, Any]]:
-    open_gates = {gate["gate"]: gate for gate in gates if gate["verdict"] != "pass"}
+    from lockstep.evaluation.card.blocks import words
+
+    # The card speaks of "equalized odds difference, race".
+    open_gates = {words(gate["gate"]): gate for gate in gates if gate["verdict"] != "pass"}
     if not open_gates:
         raise UsageError("Every gate passed: there is nothing to approve.")
-    unknown = [name for name in wanted if name not in open_gates]
+    unknown = [name for name in wanted if words(name) not in open_gates]
     if unknown:
-        raise UsageError(f"No gate to approve: {', '.join(unknown)}. There are: {', '.join(open_gates)}.")
-    return [open_gates[name] for name in wanted or open_gates]
+        there_are = ", ".join(gate["gate"] for gate in open_gates.values())
+        raise UsageError(f"No gate to approve: {', '.join(unknown)}. There are: {there_are}.")
+    return [open_gates[name] for name in dict.fromkeys(map(words, wanted)) or open_gates]
 
 
 def _who(root: Path) -> str:

@@ -10,20 +10,29 @@ from typing import Annotated
 import typer
 
 from flows.commands._project import project_root
+from lockstep.errors import UsageError
 
 
 def report(
     compare: Annotated[
-        str,
+        str | None,
         typer.Option(metavar="OTHER", help="An experiment or a Git revision to set beside the workspace."),
-    ] = "",
+    ] = None,
 ) -> None:
     """Write the model card, one page that works offline, and open it where there is a browser."""
-    from flows._card import write_card, write_comparison
-
     root = project_root()
-    page = write_comparison(root, compare) if compare else write_card(root)
+    if compare is not None and not compare.strip():
+        raise UsageError(
+            "--compare is empty. Name an experiment (`dvc exp show` lists them) or a Git revision."
+        )
+    from flows._card import write_card, write_comparison
+    from flows.commands._stale import notice
+
+    page = write_card(root) if compare is None else write_comparison(root, compare)
     print(page.relative_to(root))
+    if stale := notice(root):
+        # Beside the page's path, which a script may read.
+        print(stale, file=sys.stderr)
     _open(page)
 
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from flows.commands._project import project_root
 from lockstep.errors import UsageError
 
 _METRICS = (
@@ -24,7 +25,12 @@ def results() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    evaluation = _read("reports/evaluation.json")
+    from flows._recorded import read_evaluation
+    from flows.commands._outcome import outcome
+    from flows.commands._stale import notice
+
+    root = project_root()
+    evaluation = read_evaluation(root)
     console = Console()
     figures = Table(title=f"Shipped model on {evaluation['n_test']:,} test rows", title_justify="left")
     figures.add_column("metric")
@@ -40,7 +46,7 @@ def results() -> None:
     for gate in evaluation["gates"]:
         interval = "" if gate["interval"] is None else " to ".join(map(_number, gate["interval"]))
         gates.add_row(
-            gate["gate"].replace("_", " ").replace(":", ", "),
+            gate["gate"],
             _number(gate["figure"]),
             interval,
             f"{gate['direction']} {gate['threshold']}",
@@ -48,13 +54,15 @@ def results() -> None:
         )
     console.print(gates)
     console.print(_candidates())
-    console.print(f"Verdict: {evaluation['verdict']}")
+    for line in outcome(root, evaluation):
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+    if stale := notice(root):
+        console.print(stale, soft_wrap=True, highlight=False, markup=False)
     warned = _read("reports/validate.json").get("n_warned", 0)
     if warned:
         console.print(
             f"Source:  {warned:,} warnings of the expectation suite; reports/validation.html shows them"
         )
-    _print_bundle(console)
     console.print(
         "Look further:  `lockstep report`  reports/  reports/validation.html  `dvc plots show`  `dvc dag`\n"
         "Next:          . .venv/bin/activate\n"
@@ -88,13 +96,6 @@ def _candidates() -> Any:
             f"{latency[name]:.1f} µs" if name in latency else "",
         )
     return table
-
-
-def _print_bundle(console: Any) -> None:
-    from flows.commands.serving import champion_directory
-
-    bundle = champion_directory() or "none promoted; `lockstep deploy` promotes what passed"
-    console.print(f"Bundle:  {bundle}", soft_wrap=True, highlight=False)
 
 
 def _read(path: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lockstep.bundle.contents import Bundle
+    from lockstep.bundle.manifest import Manifest
 
 NameOption = Annotated[
     str | None, typer.Option("--name", help="Deployed model; needed where the registry holds several.")
@@ -27,9 +28,17 @@ RegistryOption = Annotated[
 
 def deploy() -> None:
     """Promote the candidate of the last run by hand, as the pipeline's last stage does."""
-    from tasks.deploy import main
+    from flows._recorded import EVALUATION, lock_of, require_genuine
+    from tasks.deploy import arguments_of, main
 
-    main(stage_arguments("deploy"))
+    argv = stage_arguments("deploy")
+    args = arguments_of(argv)
+    # As DVC does before it runs the stage.
+    paths = [path for path in (args.evaluation, *args.reports) if path.is_file()]
+    reports = {str(path): path.read_bytes() for path in paths}
+    if EVALUATION in reports:
+        require_genuine(reports, lock_of(Path()))
+    main(argv)
 
 
 def serve(
@@ -124,6 +133,17 @@ def champion_directory() -> Path | None:
         registry = Registry(registry_root(Path("registry")), read_yaml(Path("params.yaml"))["deploy"]["name"])
         return registry.directory(registry.champion())
     except (RegistryError, UsageError, KeyError, TypeError):
+        return None
+
+
+def champion() -> Manifest | None:
+    """Manifest of the bundle that this workspace has deployed; None where there is none, or it is damaged."""
+    from lockstep.bundle.contents import read_manifest
+
+    directory = champion_directory()
+    try:
+        return read_manifest(directory) if directory else None
+    except RegistryError:
         return None
 
 

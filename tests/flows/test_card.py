@@ -9,9 +9,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from flows._card import COMPARISON, PAGE, write_card, write_comparison
-from lockstep.errors import UsageError
+from lockstep.errors import ReportAltered, UsageError
 from tests.flows.conftest import LOCKSTEP
 
 
@@ -31,11 +32,17 @@ def project(small_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     report = json.loads(kept)
     report["metrics"]["roc_auc"] = 0.5
     evaluation.write_text(json.dumps(report) + "\n")
+    params = project / "params.yaml"
+    said = params.read_text()
+    document = yaml.safe_load(said)
+    document["card"]["intended_use"] = "What was said then"
+    params.write_text(yaml.safe_dump(document))
     _git(project, "add", "-A")
     _git(project, "commit", "-qm", "Other figures")
     head = _git(project, "rev-parse", "HEAD")
     _git(project, "update-ref", f"refs/exps/{head[:2]}/{head[2:]}/shorter", head)
     evaluation.write_text(kept)
+    params.write_text(said)
     return project
 
 
@@ -63,6 +70,25 @@ def test_another_run_beside_the_workspace(project: Path, other: str) -> None:
     page = (project / COMPARISON).read_text()
     assert f">{other}</th>" in page
     assert ">0.5</td>" in page
+    # Each side has its owner's own words.
+    assert ">A demonstration on public data" in page
+    assert ">What was said then<" in page
+
+
+def test_a_report_that_its_stage_did_not_write_is_not_shown(project: Path, tmp_path: Path) -> None:
+    evaluation = project / "reports/evaluation.json"
+    (tmp_path / "reports").mkdir()
+    altered = json.loads(evaluation.read_bytes())
+    altered["gates"][0]["figure"] = 0.1
+    (tmp_path / "reports/evaluation.json").write_text(json.dumps(altered) + "\n")
+    with pytest.raises(ReportAltered, match=r"roc_auc: pass; 0\.1000"):
+        write_card(tmp_path)
+    shutil.copy(evaluation, tmp_path / "reports/evaluation.json")
+    (tmp_path / "dvc.lock").write_text(
+        "stages: {evaluate: {outs: [{path: reports/evaluation.json, md5: of another}]}}"
+    )
+    with pytest.raises(ReportAltered, match=r"dvc\.lock has of another"):
+        write_card(tmp_path)
 
 
 @pytest.mark.parametrize(

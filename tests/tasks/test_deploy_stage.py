@@ -8,62 +8,30 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from lockstep.bundle.contents import MODEL
-from lockstep.bundle.decision import DECISION_SCHEMA, Decision
 from lockstep.bundle.registry import Registry
-from lockstep.data.encoding import ENCODER_SCHEMA
 from lockstep.errors import LockstepError, NotPromoted, ParameterError, SealDamaged
 from lockstep.sealing.vault import open_vault
 from tasks._provenance import digest_of
 from tasks.deploy import main
 from tests.conftest import ROOT
-from tests.lockstep.bundle.candidate import POSITIVE, PROJECT, STATES, encoder_and_model, vault
-from tests.tasks.test_deploy import REPORTS, a_failure, an_approval, an_evaluation
+from tests.lockstep.bundle.candidate import PROJECT, STATES, encoder_and_model
+from tests.tasks._evaluated import deploy_arguments, evaluated, evaluated_workspace
+from tests.tasks.test_deploy import a_failure, an_evaluation
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A workspace that has been evaluated, as the current directory."""
     monkeypatch.chdir(tmp_path)
-    document = {
-        "project": PROJECT,
-        "data": {"target": "income", "positive": POSITIVE},
-        "card": {"intended_use": None, "out_of_scope": None, "owner": "A <Team>", "contact": None},
-        "deploy": {"name": "income"},
-    }
-    Path("params.yaml").write_text(yaml.safe_dump(document))
-    keys = json.loads(Path(os.environ["LOCKSTEP_KEYRING"]).read_text()) if vault() else {}
-    Path("lockstep.key-id").write_text(keys["active"] + "\n")
-    sealer = open_vault(PROJECT, Path("lockstep.key-id"))
-    encoder, model = encoder_and_model()
-    sealer.write("models/encoder.sealed", encoder, role="encoder", schema=ENCODER_SCHEMA)
-    sealer.write("models/shipped.sealed", model, role="model", schema="litert/1")
-    Path("reports").mkdir()
-    for path in REPORTS:
-        Path(path).write_text("epoch\n1\n" if path.endswith(".tsv") else "{}\n")
-    _evaluated(an_evaluation())
-    Path("approvals.json").write_text("[]\n")
+    evaluated_workspace()
     return tmp_path
 
 
-def _evaluated(evaluation: dict[str, Any]) -> None:
-    Path("reports/evaluation.json").write_text(json.dumps(evaluation) + "\n")
-    rule = Decision(evaluation.get("metrics", {"threshold": 0.5})["threshold"]).to_json()
-    sealer = open_vault(PROJECT, Path("lockstep.key-id"))
-    sealer.write("models/decision.sealed", rule, role="decision", schema=DECISION_SCHEMA)
-
-
 _ROC = [{"false_positive_rate": x, "true_positive_rate": x} for x in (0.001, 0.1, 1.0)]
-
-
-def _arguments() -> list[str]:
-    command = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["deploy"]["cmd"]
-    return command.split()[3:]
 
 
 def _tree(root: Path) -> dict[str, bytes]:
@@ -75,7 +43,7 @@ def test_it_deploys(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path(".lockstep/measured/evaluate.json").write_text(
         '{"seconds": 1.0, "made": {"path": "x", "sha256": "y"}}'
     )
-    main(_arguments())
+    main(deploy_arguments())
     assert "income version 1 (new) is deployed" in capsys.readouterr().out
     deployed = Registry(Path("registry"), "income").load_champion()
     assert (deployed.encoder, deployed.model) == encoder_and_model()
@@ -98,7 +66,7 @@ def test_the_card_in_the_bundle_has_what_was_asked_of_this_model_beside_the_pipe
     for name, of in (("lira", candidate), ("learning_curve", "of another model")):
         found = {"candidate": of, "networks": 8, "attack": {"roc_auc": 0.51, "roc": _ROC}}
         Path(f"reports/{name}.json").write_text(json.dumps(found) + "\n")
-    main(_arguments())
+    main(deploy_arguments())
     card = json.loads(Path("registry/income/1/model_card.json").read_bytes())
     assert card["reports"]["lira"]["networks"] == 8
     assert "learning_curve" not in card["reports"]
@@ -118,7 +86,7 @@ def test_the_manifest_names_the_commit_of_the_training(project: Path) -> None:
     for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "x"]):
         subprocess.run([*git, *command], check=True)
     _trained()
-    main(_arguments())
+    main(deploy_arguments())
     assert Registry(Path("registry"), "income").load_champion().manifest.git_revision == "c0ffee"
     lineage = json.loads(Path("registry/income/1/model_card.json").read_bytes())["lineage"]
     assert [(run["stages"], run["git_revision"]) for run in lineage["runs"]] == [
@@ -128,9 +96,9 @@ def test_the_manifest_names_the_commit_of_the_training(project: Path) -> None:
 
 
 def test_deploying_again_changes_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main(_arguments())
+    main(deploy_arguments())
     before = _tree(project)
-    main(_arguments())
+    main(deploy_arguments())
     assert "version 1 (unchanged)" in capsys.readouterr().out
     after = _tree(project)
     for tree in (before, after):
@@ -139,10 +107,10 @@ def test_deploying_again_changes_nothing(project: Path, capsys: pytest.CaptureFi
 
 
 def test_a_new_threshold_is_a_new_version(project: Path) -> None:
-    main(_arguments())
+    main(deploy_arguments())
     report = Path("reports/deploy.json").read_bytes()
-    _evaluated(an_evaluation(metrics={"roc_auc": 0.96, "threshold": 0.25}))
-    main(_arguments())
+    evaluated(an_evaluation(metrics={"roc_auc": 0.96, "threshold": 0.25}))
+    main(deploy_arguments())
     assert Registry(Path("registry"), "income").load_champion().manifest.threshold == 0.25
     assert Path("reports/deploy.json").read_bytes() == report
 
@@ -152,7 +120,7 @@ def test_the_environment_names_another_registry(
 ) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     monkeypatch.setenv("LOCKSTEP_REGISTRY", str(elsewhere))
-    main(_arguments())
+    main(deploy_arguments())
     assert Registry(elsewhere, "income").champion() == "1"
     assert not Path("registry").exists()
 
@@ -170,8 +138,8 @@ def _truncate_model() -> None:
 @pytest.mark.parametrize(
     ("fault", "error", "message"),
     [
-        (lambda: _evaluated(a_failure("fail", 0.31)), NotPromoted, "sex: fail"),
-        (lambda: _evaluated({}), NotPromoted, "evaluation has no"),
+        (lambda: evaluated(a_failure("fail", 0.31)), NotPromoted, "sex: fail"),
+        (lambda: evaluated({}), NotPromoted, "evaluation has no"),
         (_break_model, NotPromoted, "another candidate"),
         (_truncate_model, SealDamaged, "models/shipped.sealed"),
         (lambda: Path("models/encoder.sealed").unlink(), LockstepError, "models/encoder.sealed"),
@@ -198,37 +166,37 @@ def _truncate_model() -> None:
 def test_a_fault_leaves_registry_champion_and_report_as_they_were(
     project: Path, fault: Callable[[], object], error: type[LockstepError], message: str
 ) -> None:
-    main(_arguments())
+    main(deploy_arguments())
     fault()
     before = _tree(project)
     with pytest.raises(error, match=message):
-        main(_arguments())
+        main(deploy_arguments())
     assert _tree(project) == before
 
 
 def test_a_bundle_that_fails_its_check_is_not_promoted(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    main(_arguments())
-    _evaluated(an_evaluation(metrics={"threshold": 0.25}))
+    main(deploy_arguments())
+    evaluated(an_evaluation(metrics={"threshold": 0.25}))
     before = _tree(project)
     monkeypatch.setattr("lockstep.bundle.verify._PROGRAM", "import os; os._exit(9)")
     with pytest.raises(NotPromoted, match="exited with 9"):
-        main(_arguments())
+        main(deploy_arguments())
     assert _tree(project) == before
 
 
 def test_a_damaged_champion_is_replaced(project: Path) -> None:
-    main(_arguments())
+    main(deploy_arguments())
     (Path("registry/income/1") / MODEL).write_bytes(b"rotten")
-    main(_arguments())
+    main(deploy_arguments())
     assert Registry(Path("registry"), "income").load_champion().manifest.version == "2"
 
 
 def test_as_a_program_it_ends_in_one_message(project: Path) -> None:
-    _evaluated(a_failure("fail", 0.31))
+    evaluated(a_failure("fail", 0.31))
     finished = subprocess.run(
-        [sys.executable, "-m", "tasks.deploy", *_arguments()],
+        [sys.executable, "-m", "tasks.deploy", *deploy_arguments()],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -238,43 +206,3 @@ def test_as_a_program_it_ends_in_one_message(project: Path) -> None:
     assert finished.stderr.startswith("error: The candidate was not promoted: its verdict is 'fail'.")
     assert "Traceback" not in finished.stderr
     assert not Path("registry").exists()
-
-
-def _approve(*arguments: str) -> subprocess.CompletedProcess[str]:
-    Path("dvc.yaml").write_text("stages: {}\n")
-    return subprocess.run(
-        [sys.executable, "-m", "flows.cli", "approve", *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def test_approving_by_command_deploys(project: Path) -> None:
-    _evaluated(a_failure("fail", 0.31))
-    done = _approve("--reason", "A pilot of 30 people.")
-    assert (
-        "equalized_odds_difference:sex (fail) is approved by A Tester <tester@example.org>." in done.stdout
-    ), done.stderr
-    [written] = json.loads(Path("approvals.json").read_bytes())
-    assert written == {**an_approval(), "by": "A Tester <tester@example.org>", "at": written["at"]}
-    main(_arguments())
-    assert Registry(Path("registry"), "income").load_champion().manifest.override
-    assert "A pilot of 30 people." in Path("registry/income/1/model_card.html").read_text()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--reason", " "], "--reason is empty"),
-        (["--reason", "x", "roc_auc"], "There are: equalized_odds_difference:sex"),
-    ],
-)
-def test_an_approval_that_makes_no_sense_is_refused(
-    project: Path, arguments: list[str], message: str
-) -> None:
-    _evaluated(a_failure("fail", 0.31))
-    done = _approve(*arguments)
-    assert (done.returncode, message in done.stderr) == (2, True)
-    assert Path("approvals.json").read_text() == "[]\n"

@@ -24,6 +24,7 @@ def render_comparison(documents: _Pair, names: tuple[str, str]) -> bytes:
         Section("Groups", [_numbers("Rates and differences", documents, names, _groups)]),
         Section("Cost", [_numbers("Size and time", documents, names, _costs)]),
         Section("Parameters", [_parameters(documents, names)]),
+        Section("Use", [_use(documents, names)]),
         *(
             Section(f"Gates of {name}", [gates_table(report(document, "evaluation")["gates"])])
             for name, document in zip(names, documents, strict=True)
@@ -87,6 +88,12 @@ def _costs(document: Document) -> Any:
         "bytes": shipped.get("bytes"),
         "epochs": report(document, "train").get("epochs"),
     }
+
+
+def _use(documents: _Pair, names: tuple[str, str]) -> Table:
+    left, right = (document["card"] for document in documents)
+    rows = [(words(name), said, right[name]) for name, said in left.items() if said != right[name]]
+    return Table("What the owners say differently in params.yaml", ("fact", *names), rows)
 
 
 def _parameters(documents: _Pair, names: tuple[str, str]) -> Table:
