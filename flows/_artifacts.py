@@ -133,8 +133,7 @@ async def _evaluate() -> None:
         key="groups",
         description="Rates of each group on the test rows. "
         + " ".join(
-            f"{sensitive}: demographic parity difference {audited['demographic_parity_difference']:.4f}, "
-            f"equalized odds difference {audited['equalized_odds_difference']:.4f}."
+            f"{sensitive}: {', '.join(_difference(*found) for found in audited['evidence'].items())}."
             for sensitive, audited in report["fairness"].items()
         ),
     )
@@ -146,6 +145,11 @@ async def _evaluate() -> None:
         picture = curve(points, title, x.replace("_", " "), y.replace("_", " "))
         url = f"data:image/svg+xml;base64,{base64.b64encode(picture.encode()).decode()}"
         await acreate_image_artifact(url, key=name, description=f"{title}. {_where(f'{name}.json')}")
+
+
+def _difference(name: str, found: dict[str, Any]) -> str:
+    left_out = f" (without {', '.join(found['left_out'])}: too few rows)" if found["left_out"] else ""
+    return f"{name.replace('_', ' ')} {_figure(found['figure']) or 'unknown'}{left_out}"
 
 
 def _metrics(report: dict[str, Any], champion: Manifest | None) -> str:

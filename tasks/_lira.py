@@ -44,7 +44,7 @@ def run(inputs: evaluate.Inputs, networks: Floats) -> dict[str, Any]:
     ratios, n_members = likelihood_ratios(shipped, networks), len(pool.members.codes)
     found = attack(ratios[:n_members], ratios[n_members:], rate, 1)
     thresholds = {gate: getattr(inputs.params.gates, gate) for gate in GATES}
-    gates = judged_gates([found], thresholds, len(ratios))
+    gates = judged_gates([found], thresholds, len(ratios), rate)
     return {
         "networks": len(networks),
         "false_positive_rate": rate,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -87,7 +88,9 @@ def attack_membership(
     n_rows = n_members + n_others
     if not is_evidence(n_members, n_others, rate):
         unclear = [
-            no_evidence(gate, most, n_rows, ()) for gate, most in thresholds.items() if most is not None
+            replace(no_evidence(gate, most, n_rows, ()), at=_at(gate, rate))
+            for gate, most in thresholds.items()
+            if most is not None
         ]
         return Explained({"membership": counts}, tuple(unclear))
     scores = _scores(scorer, validation, audience, params)
@@ -95,11 +98,11 @@ def attack_membership(
     judged = max(_ATTACKS, key=lambda name: float(attacks[name]["true_positive_rate"]))
     by_group = _by_group(audience, scores[judged], public, params)
     report = {**counts, "judged": judged, "attacks": attacks, "by_group": by_group}
-    return Explained({"membership": report}, judged_gates(list(attacks.values()), thresholds, n_rows))
+    return Explained({"membership": report}, judged_gates(list(attacks.values()), thresholds, n_rows, rate))
 
 
 def judged_gates(
-    attacks: Sequence[Mapping[str, Any]], thresholds: Mapping[str, float | None], n_rows: int
+    attacks: Sequence[Mapping[str, Any]], thresholds: Mapping[str, float | None], n_rows: int, rate: float
 ) -> tuple[Gate, ...]:
     """The gates that have a threshold, each about the attack that finds most by its figure."""
     found = []
@@ -107,8 +110,14 @@ def judged_gates(
         most = thresholds.get(gate)
         if most is not None:
             worst = max(attacks, key=itemgetter(figure))
-            found.append(judge(gate, worst[figure], worst[interval], most, "at most", n_rows))
+            judged = judge(gate, worst[figure], worst[interval], most, "at most", n_rows)
+            found.append(replace(judged, at=_at(gate, rate)))
     return tuple(found)
+
+
+def _at(gate: str, rate: float) -> float | None:
+    """The false positive rate, where the gate's figure is taken at it."""
+    return rate if GATES[gate][0] == "true_positive_rate" else None
 
 
 def audience_of(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -173,6 +174,7 @@ def _gate(kind: str, points: Sequence[Mapping[str, Any]], n_rows: int, params: R
     told = [point for point in at_strength if point["lost"] is not None]
     name = f"{GATE}:{kind}"
     if not told:
-        return no_evidence(name, tolerated.loss, n_rows, ())
+        return replace(no_evidence(name, tolerated.loss, n_rows, ()), at=tolerated.at)
     worst = max(told, key=lambda point: float(point["lost"]))
-    return judge(name, worst["lost"], worst["lost_interval"], tolerated.loss, "at most", n_rows)
+    judged = judge(name, worst["lost"], worst["lost_interval"], tolerated.loss, "at most", n_rows)
+    return replace(judged, at=tolerated.at)

@@ -19,6 +19,7 @@ from lockstep.bundle.verify import check_in_fresh_process, sample_answers
 from lockstep.data.encoding import ENCODER_SCHEMA, Encoder
 from lockstep.errors import LockstepError, NotPromoted
 from lockstep.evaluation.card.page import render
+from lockstep.evaluation.gate_words import what_it_is
 from lockstep.evaluation.gates import describe, require_consistent
 from lockstep.sealing.vault import open_vault
 from tasks._approvals import parse_approvals, read_approvals, refused
@@ -134,7 +135,7 @@ def _negative(labels: Sequence[str], positive: str) -> str:
 def _explain(verdict: str, gates: Sequence[Mapping[str, Any]]) -> str:
     lines = [
         f"The candidate was not promoted: its verdict is {verdict!r}. The registry stays as it was.",
-        *(f"  {describe(gate)}" for gate in gates),
+        *(line for gate in gates for line in (f"  {describe(gate)}", f"    {what_it_is(gate)}")),
         "Improve the model, or review evaluate.gates in params.yaml. `lockstep approve --reason WHY` overrides a gate "
         "under your name.",
     ]

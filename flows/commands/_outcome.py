@@ -18,6 +18,7 @@ def outcome(root: Path, evaluation: Mapping[str, Any]) -> Iterator[str]:
         Report of `evaluate`.
     """
     from flows.commands.serving import champion, champion_directory
+    from lockstep.evaluation.gate_words import what_it_is
     from lockstep.evaluation.gates import describe
     from tasks._approvals import approval_of, parse_approvals, read_approvals, refused
 
@@ -28,6 +29,7 @@ def outcome(root: Path, evaluation: Mapping[str, Any]) -> Iterator[str]:
         if gate["verdict"] != "pass":
             approval = approval_of(gate, candidate, approvals)
             yield f"  {describe(gate)}{f'; approved by {approval.by}' if approval else ''}"
+            yield f"    {what_it_is(gate)}"
     served = champion()
     where = f"{served.name} version {served.version}, {champion_directory()}" if served else ""
     is_served = served is not None and served.candidate == candidate

@@ -28,6 +28,7 @@ def results() -> None:
     from flows._recorded import read_evaluation
     from flows.commands._outcome import outcome
     from flows.commands._stale import notice
+    from lockstep.evaluation.gate_words import asked_of, figure_of, interval_of
 
     root = project_root()
     evaluation = read_evaluation(root)
@@ -44,14 +45,7 @@ def results() -> None:
     for column in ("gate", "figure", "95 % interval", "threshold", "verdict"):
         gates.add_column(column)
     for gate in evaluation["gates"]:
-        interval = "" if gate["interval"] is None else " to ".join(map(_number, gate["interval"]))
-        gates.add_row(
-            gate["gate"],
-            _number(gate["figure"]),
-            interval,
-            f"{gate['direction']} {gate['threshold']}",
-            gate["verdict"],
-        )
+        gates.add_row(gate["gate"], figure_of(gate), interval_of(gate), asked_of(gate), gate["verdict"])
     console.print(gates)
     console.print(_candidates())
     for line in outcome(root, evaluation):

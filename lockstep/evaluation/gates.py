@@ -35,6 +35,8 @@ class Gate:
         Rows behind the figure.
     left_out
         Groups too small to be evidence, which the figure leaves out.
+    at
+        Strength of the perturbation, or the attacker's false positive rate, that the figure is about.
     """
 
     gate: str
@@ -45,6 +47,7 @@ class Gate:
     direction: Direction
     n_rows: int
     left_out: tuple[str, ...] = ()
+    at: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -108,9 +108,9 @@ def audit_outcomes(outcomes: Sequence[Outcome], groups: Groups, evidence: Eviden
     Returns
     -------
     dict
-        ``groups``, ``intervals`` of their rates and both differences; ``evidence`` has the differences between the
-        groups that are large enough, with intervals. Of several classes ``groups`` has each group's accuracy, the
-        differences are the largest of the classes', and ``classes`` has all that of each against the rest.
+        ``groups`` and ``intervals`` of their rates; ``evidence`` has the differences between the groups that are large
+        enough, with intervals. Of several classes ``groups`` has each group's accuracy, ``evidence`` the largest of the
+        classes' differences, and ``classes`` the rates of each against the rest.
     """
     of_classes = {outcome.name: _audit(outcome, groups, evidence) for outcome in outcomes}
     measured = {name: measure_groups(name, outcomes, groups, evidence)._asdict() for name in DIFFERENCES}
@@ -119,7 +119,6 @@ def audit_outcomes(outcomes: Sequence[Outcome], groups: Groups, evidence: Eviden
     right = np.any([held & chosen for _, held, chosen in outcomes], axis=0)
     return {
         "groups": accuracy_by_group(right, groups),
-        **{name: max(found[name] for found in of_classes.values()) for name in DIFFERENCES},
         "evidence": measured,
         "classes": of_classes,
     }
@@ -131,7 +130,6 @@ def _audit(outcome: Outcome, groups: Groups, evidence: Evidence) -> dict[str, An
     return {
         "groups": by_group,
         "intervals": [{"group": name, **_rate_intervals(g, level)} for name, g in by_group.items()],
-        **differences(outcome.held, outcome.chosen, groups),
     }
 
 

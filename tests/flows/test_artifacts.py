@@ -59,8 +59,10 @@ REPORTS: dict[str, Any] = {
         "fairness": {
             "sex": {
                 "groups": GROUPS,
-                "demographic_parity_difference": 0.02,
-                "equalized_odds_difference": 0.1,
+                "evidence": {
+                    "demographic_parity_difference": {"figure": 0.02, "left_out": []},
+                    "equalized_odds_difference": {"figure": None, "left_out": ["Female"]},
+                },
             }
         },
     },
@@ -144,7 +146,8 @@ def test_reports_become_artifacts(artifacts: dict[str, dict[str, Any]]) -> None:
     ]
     assert [(row["positive"], row["share"]) for row in tables["balance"]] == [(5, "0.0500"), (10, "0.0952")]
     assert [row["group"] for row in tables["groups"]] == ["Female", "Male"]
-    assert "equalized odds difference 0.1000" in artifacts["groups"]["description"]
+    said = artifacts["groups"]["description"]
+    assert "equalized odds difference unknown (without Female: too few rows)" in said
     assert artifacts["report"]["data"].startswith("[reports/evaluation.json](file:///")
     metrics = artifacts["metrics"]
     assert metrics["type"] == "markdown"

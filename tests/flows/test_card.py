@@ -13,6 +13,7 @@ import yaml
 
 from flows._card import COMPARISON, PAGE, write_card, write_comparison
 from lockstep.errors import ReportAltered, UsageError
+from lockstep.evaluation.gate_words import what_it_is
 from tests.flows.conftest import LOCKSTEP
 
 
@@ -55,6 +56,8 @@ def test_the_command_writes_the_card(project: Path) -> None:
     page = (project / PAGE).read_text()
     assert "Verdict of all gates" in page
     assert "A demonstration on public data" in page
+    gates = json.loads((project / "reports/evaluation.json").read_bytes())["gates"]
+    assert [gate["gate"] for gate in gates if not what_it_is(gate) or "?" in what_it_is(gate)] == []
     document = json.loads((project / "reports/model_card.json").read_bytes())
     assert document["reports"]["evaluation"] == json.loads((project / "reports/evaluation.json").read_bytes())
     assert document["measured"]["train"]["seconds"] > 0

@@ -102,14 +102,12 @@ def _audit(run: Run, labels: Any, decisions: Any, names: Any, order: list[str]) 
     by_group = rates(labels, decisions, names)
     together = run.evaluate["group_correction"] == "bonferroni"
     level = 1 - 0.05 / (len(by_group) if together else 1)
-    whole = {"y_true": labels, "y_pred": decisions, "sensitive_features": names}
     return {
         "groups": by_group,
         "intervals": [
             {"group": name, **_intervals(labels[names == name], decisions[names == name], level)}
             for name in order
         ],
-        **{name: float(measure(**whole)) for name, (measure, _) in DIFFERENCES.items()},
         "evidence": {
             name: _evidence(run, name, labels, decisions, names, by_group, together) for name in DIFFERENCES
         },

@@ -96,6 +96,8 @@ def _gates(run: Run, evaluation: dict[str, Any], agreement: dict[str, Any]) -> l
         if declared[name] is not None:
             n_rows = attacked["n_members"] + attacked["n_others"]
             found[name] = {"n_rows": n_rows, "threshold": declared[name]}
+            if figure == "true_positive_rate":
+                found[name]["at"] = attacked["false_positive_rate"]
             if "attacks" in attacked:
                 worst = max(attacked["attacks"].values(), key=lambda attack: attack[figure])
                 found[name] |= {"figure": worst[figure], "interval": worst[interval]}
@@ -105,7 +107,8 @@ def _gates(run: Run, evaluation: dict[str, Any], agreement: dict[str, Any]) -> l
             continue
         gate = declared["robustness"][kind]
         told = [one for one in points if one["strength"] == gate["at"] and one["lost"] is not None]
-        found[f"robustness:{kind}"] = {"n_rows": held_out["n_rows"], "threshold": gate["loss"]}
+        of_gate = {"n_rows": held_out["n_rows"], "threshold": gate["loss"], "at": gate["at"]}
+        found[f"robustness:{kind}"] = of_gate
         if told:
             worst = max(told, key=lambda one: one["lost"])
             found[f"robustness:{kind}"] |= {"figure": worst["lost"], "interval": worst["lost_interval"]}

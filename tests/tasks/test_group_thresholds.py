@@ -102,7 +102,7 @@ def test_gates_judge_what_the_groups_thresholds_decide(evaluation: evaluate.Eval
     assert SECRET not in json.dumps(evaluation.report)
     assert SECRET in evaluation.rule.to_json().decode()
     fair, plain = (
-        found.report["fairness"]["sect"]["demographic_parity_difference"]
+        found.report["fairness"]["sect"]["evidence"]["demographic_parity_difference"]["figure"]
         for found in (evaluation, judged(mitigation="drop"))
     )
     assert fair < plain / 2

@@ -15,6 +15,12 @@ _DRAWN_FROM = 12
 _MAX_ROWS = 200
 
 
+class Number(str):
+    """A number that has its unit with it already."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True)
 class Table:
     """Rows under named columns; the first cell of a row is its header. A cell of None is a visible blank."""

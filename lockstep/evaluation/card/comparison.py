@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lockstep.evaluation.card.blocks import Document, Section, Table, words
+from lockstep.evaluation.card.gates import gates_table
 from lockstep.evaluation.card.page import page
-from lockstep.evaluation.card.sections import gates_table, report
+from lockstep.evaluation.card.sections import report
 
 _Pair = tuple[Document, Document]
 
@@ -77,7 +78,13 @@ def _figures(document: Document) -> Any:
 
 
 def _groups(document: Document) -> Any:
-    return report(document, "evaluation").get("fairness", {})
+    return {
+        feature: {
+            "groups": audited.get("groups", {}),
+            **{name: found["figure"] for name, found in audited.get("evidence", {}).items()},
+        }
+        for feature, audited in report(document, "evaluation").get("fairness", {}).items()
+    }
 
 
 def _costs(document: Document) -> Any:

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-from lockstep.evaluation.card.blocks import Document, Picture, Section, Table
+from lockstep.evaluation.card.blocks import Document, Number, Picture, Section, Table
 from lockstep.evaluation.card.sections import sections
 
 VERDICTS = {"pass": "pass", "fail": "fail", "insufficient evidence": "unclear"}
@@ -138,7 +138,7 @@ def _template() -> Any:
     environment.tests.update(
         table=lambda block: isinstance(block, Table),
         picture=lambda block: isinstance(block, Picture),
-        numeric=lambda value: isinstance(value, int | float) or _is_interval(value),
+        numeric=lambda value: isinstance(value, int | float | Number) or _is_interval(value),
     )
     return environment.from_string(_TEMPLATE)
 

@@ -5,7 +5,7 @@ A report that no section names gets one of its own, and so does a part of the ev
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from lockstep.charts import bars, chart
@@ -23,6 +23,8 @@ from lockstep.evaluation.card.blocks import (
     words,
 )
 from lockstep.evaluation.card.compliance import checklist
+from lockstep.evaluation.card.fairness import fairness
+from lockstep.evaluation.card.gates import gates
 from lockstep.evaluation.card.learning import learning
 from lockstep.evaluation.card.lineage import lineage
 from lockstep.evaluation.card.privacy import privacy
@@ -55,43 +57,6 @@ def sections(document: Document) -> list[Section]:
 def report(document: Document, name: str) -> Any:
     """A stage's report; an empty one where it is not here."""
     return document["reports"].get(name) or {}
-
-
-def _gates(document: Document) -> Iterator[Block]:
-    evaluation = report(document, "evaluation")
-    if not evaluation:
-        yield "Nothing was evaluated yet."
-        return
-    yield gates_table(evaluation["gates"])
-    overrides = report(document, "deploy").get("override") or ()
-    if overrides:
-        yield table_of("Approved in spite of its verdict", "gate", overrides)
-
-
-def gates_table(gates: Sequence[Mapping[str, Any]]) -> Table:
-    """Each gate with its verdict, figure, interval, threshold and rows."""
-    rows = [
-        (
-            words(gate["gate"]),
-            gate["verdict"],
-            gate["figure"],
-            gate["interval"],
-            f"{gate.get('direction', 'threshold')} {gate['threshold']}",
-            gate["n_rows"],
-            ", ".join(gate.get("left_out", ())),
-        )
-        for gate in gates
-    ]
-    columns = (
-        "gate",
-        "verdict",
-        "figure",
-        "95 % interval",
-        "threshold",
-        "rows",
-        "groups left out as too small",
-    )
-    return Table("Gates of the model that ships, on the test rows", columns, rows)
 
 
 def _use(document: Document) -> Iterator[Block]:
@@ -189,21 +154,6 @@ def _reliability(document: Document) -> Iterator[Block]:
             guide=[(0.0, 0.0), (1.0, 1.0)],
         )
         yield Picture(drawn, "Reliability on the test rows: a calibrated model's bins lie on the dashed line")
-
-
-def _fairness(document: Document) -> Iterator[Block]:
-    for feature, audited in report(document, "evaluation").get("fairness", {}).items():
-        groups = audited.get("groups", {})
-        yield table_of(
-            f"Groups of {feature}", "group", [{"group": name, **rates} for name, rates in groups.items()]
-        )
-        selected = {
-            name: rates["selection_rate"] for name, rates in groups.items() if "selection_rate" in rates
-        }
-        if selected:
-            heading = f"Selection rate by {words(feature)}"
-            yield Picture(bars(heading, selected), f"{heading}: share of test rows with a positive decision")
-        yield from of_any(f"{feature}: differences", {k: v for k, v in audited.items() if k != "groups"})
 
 
 def _explanations(document: Document) -> Iterator[Block]:
@@ -314,13 +264,13 @@ def _rest(document: Document) -> list[Section]:
 
 _REST = "(whatever else was reported)"
 _SECTIONS: tuple[tuple[str, _Make], ...] = (
-    ("Gates", _gates),
+    ("Gates", gates),
     ("Intended use", _use),
     ("Data", _data),
     ("Model", _model),
     ("Metrics", _metrics),
     ("Curves", _curves),
-    ("Fairness", _fairness),
+    ("Fairness", fairness),
     ("Explanations", _explanations),
     ("Robustness", _robustness),
     ("Interpretable alternatives", _alternatives),

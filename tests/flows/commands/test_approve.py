@@ -146,19 +146,21 @@ def _outcome(project: Path) -> str:
 
 def test_the_outcome_names_what_failed_what_stays_and_what_to_do(project: Path) -> None:
     failed = f"Verdict: fail\n  {FAILED}: fail; 0.3100, asked: at most 0.25 (1,200 rows)"
+    what = "    How far apart the shares of positive decisions are between the two groups of sex that differ most, "
+    what += "among the positive rows or among the others, whichever is more"
     assert _outcome(project).startswith(
-        f"{failed}\nIt is not deployed. There is no champion.\nNext:    improve"
+        f"{failed}\n{what}\nIt is not deployed. There is no champion.\nNext:    improve"
     )
     published(Path("registry"), other_bundle())
     told = _outcome(project)
     assert told.startswith(
-        f"{failed}\nIt is not deployed. The champion stays: income version 1, registry/income/1"
+        f"{failed}\n{what}\nIt is not deployed. The champion stays: income version 1, registry/income/1"
     )
     assert "`lockstep approve --reason WHY`" in told
     approve("A pilot.", [])
     told = _outcome(project)
     assert (
-        f"{failed}; approved by A Tester <tester@example.org>\nIt is not deployed yet. The champion is"
+        f"{failed}; approved by A Tester <tester@example.org>\n{what}\nIt is not deployed yet. The champion is"
         in told
     )
     assert told.endswith("`lockstep deploy`")

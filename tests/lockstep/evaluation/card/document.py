@@ -20,7 +20,11 @@ GATES = [
 
 def document(**changes: Any) -> dict[str, Any]:
     """A run with one report of each stage that the card knows; `changes` replace top-level keys."""
-    rates = {"n_rows": 600, "n_positive": 60, "selection_rate": 0.1, "true_positive_rate": 0.5}
+    rates = {
+        "n_rows": 600, "n_positive": 60, "selection_rate": 0.1, "true_positive_rate": 0.5, "false_positive_rate": 0.02,
+    }  # fmt: skip
+    bounds = {"selection_rate": [0.05, 0.15], "true_positive_rate": None, "false_positive_rate": [0.01, 0.03]}
+    apart = {"figure": 0.1625, "interval": [0.1, 0.2], "n_rows": 600, "left_out": ["Other"], "comparisons": 3}
     change = {"average_precision": -0.001, "brier": 0.0}
     candidate = {"bytes": 1000, "size_ratio": 0.3, "change": change, "within_tolerance": True}
     curve = [{"false_positive_rate": i / 20, "true_positive_rate": (i / 20) ** 0.5} for i in range(21)]
@@ -63,7 +67,11 @@ def document(**changes: Any) -> dict[str, Any]:
                 "n_test": 1200,
                 "unseen": {"n_test": 1100, "metrics": {"roc_auc": 0.94}},
                 "fairness": {
-                    "sex": {"groups": {"Female": rates, "Male": rates}, "equalized_odds_difference": 0.0}
+                    "sex": {
+                        "groups": {"Female": rates, "Male": rates},
+                        "intervals": [{"group": name, **bounds} for name in ("Female", "Male")],
+                        "evidence": {"equalized_odds_difference": apart},
+                    }
                 },
             },
             "roc": curve,

@@ -36,6 +36,12 @@ def test_gates_are_said_in_words_and_come_first() -> None:
     assert "at least 0.9" in page
 
 
+def test_a_difference_stands_once_with_the_groups_that_it_leaves_out() -> None:
+    text = _text(render(document()))
+    assert "sex equalized odds difference 16.2 points 10 to 20 points 3 600 Other" in text
+    assert "Female 600 60 10 % (5 to 15 %) no such row 2 % (1 to 3 %)" in text
+
+
 def test_every_section_stands_with_its_figures() -> None:
     text = _text(render(document()))
     for words in (

@@ -1,0 +1,49 @@
+"""The card's section on gates: what each asks, what was found, and what a person approved in spite of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from lockstep.evaluation.card.blocks import Block, Document, Number, Table, table_of, words
+from lockstep.evaluation.gate_words import asked_of, figure_of, interval_of, what_it_is
+
+_HOW = (
+    "Each gate compares one figure of the model that ships with a threshold of params.yaml. The figure decides. The "
+    "interval says how far other rows could have moved the figure, and decides nothing. The verdict of all gates is "
+    "the worst of them."
+)
+_COLUMNS = (
+    "gate", "what its figure is", "verdict", "figure", "asked", "95 % interval", "rows", "groups left out as too small",
+)  # fmt: skip
+
+
+def gates(document: Document) -> Iterator[Block]:
+    """Every gate with its verdict, and the approvals of those that did not pass."""
+    evaluation = document["reports"].get("evaluation") or {}
+    if not evaluation:
+        yield "Nothing was evaluated yet."
+        return
+    yield _HOW
+    yield gates_table(evaluation["gates"])
+    overrides = (document["reports"].get("deploy") or {}).get("override") or ()
+    if overrides:
+        yield table_of("Approved in spite of its verdict", "gate", overrides)
+
+
+def gates_table(found: Sequence[Mapping[str, Any]]) -> Table:
+    """Each gate with what its figure is, in words and in its unit."""
+    rows = [
+        (
+            words(gate["gate"]),
+            what_it_is(gate),
+            gate["verdict"],
+            Number(figure_of(gate)),
+            Number(asked_of(gate)),
+            Number(interval_of(gate)),
+            gate["n_rows"],
+            ", ".join(gate.get("left_out", ())),
+        )
+        for gate in found
+    ]
+    return Table("Gates of the model that ships, on the test rows", _COLUMNS, rows)
