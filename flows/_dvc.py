@@ -23,6 +23,7 @@ import dvc.stage.run
 from dvc.exceptions import DvcException, NotDvcRepoError
 from dvc.repo import Repo
 from dvc.repo.reproduce import _reproduce_stage, collect_stages, get_active_graph, plan_repro
+from dvc.utils.serialize import YAMLFileCorruptedError
 from networkx import descendants
 from scmrepo.exceptions import SCMError
 
@@ -263,6 +264,10 @@ def dvc_errors() -> Iterator[None]:
             f"{error.filename} is missing. Bring it, or run the stage that makes it; `lockstep keys new` makes "
             "lockstep.key-id."
         ) from error
+    except YAMLFileCorruptedError as error:
+        mark = next((e.problem_mark for e in _below(error) if getattr(e, "problem_mark", None)), None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise UsageError(f"{error.path} is no YAML{line}. Correct it.") from error
     except DvcException as error:
         _raise_full_disk(error)
         # DVC's own command line prints the place in dvc.yaml beside the message.
@@ -277,8 +282,14 @@ def dvc_errors() -> Iterator[None]:
 
 def _raise_full_disk(error: BaseException) -> None:
     """Raise what the system said, where DVC's words tell of kinds of links and not of a disk that is full."""
-    below: BaseException | None = error
-    while below:
+    for below in _below(error):
         if isinstance(below, OSError) and below.errno == errno.ENOSPC:
             raise below
+
+
+def _below(error: BaseException) -> Iterator[Any]:
+    """Yield `error` and what it came from."""
+    below: BaseException | None = error
+    while below:
+        yield below
         below = below.__cause__ or below.__context__

@@ -94,6 +94,15 @@ def experiment(
         `deploy` was asked for, the name is taken, or there is no commit to start from.
     """
     name = unused(root, name)
+    wanted, params = plan(root, stages, overrides)
+    with worktree(root, place) as tree:
+        write_atomic(tree.root / "params.yaml", _yaml.dump(params))
+        with chdir(tree.root):
+            yield Experiment(name, wanted, tree, root)
+
+
+def plan(root: Path, stages: Sequence[str], overrides: Sequence[str]) -> tuple[tuple[str, ...], Any]:
+    """The stages of an experiment, and its document of params.yaml; arguments and errors as of `experiment`."""
     pipeline = Pipeline(root, stages)
     try:
         left_out = _left_out(pipeline)
@@ -105,12 +114,9 @@ def experiment(
         wanted = tuple(stage.name for stage in pipeline.plan if stage.name not in left_out)
         params = _yaml.load(root / "params.yaml")
         override(params, overrides, pipeline.readers(), root)
+        return wanted, params
     finally:
         pipeline.close()
-    with worktree(root, place) as tree:
-        write_atomic(tree.root / "params.yaml", _yaml.dump(params))
-        with chdir(tree.root):
-            yield Experiment(name, wanted, tree, root)
 
 
 def _left_out(pipeline: Pipeline) -> set[str]:

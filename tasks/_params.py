@@ -29,6 +29,9 @@ class Params(BaseModel):
     elsewhere: ClassVar[frozenset[str]] = frozenset()
     """Keys of the section that other stages read."""
 
+    def check(self) -> None:
+        """Raise ParameterError where parameters, good each, do not go together."""
+
     @classmethod
     def keys(cls) -> set[str]:
         """Dotted keys of params.yaml that this model reads."""
@@ -83,7 +86,7 @@ def parse_params(model: type[P], document: Any, origin: str) -> P:
     Raises
     ------
     ParameterError
-        It is no mapping, a key is missing, unknown, has the wrong type or is out of range.
+        It is no mapping, a key is missing, unknown, has the wrong type, is out of range, or does not go with others.
     """
     if not isinstance(document, dict):
         raise ParameterError(f"{origin} must be a mapping of sections. Received: {type(document).__name__}.")
@@ -99,6 +102,7 @@ def parse_params(model: type[P], document: Any, origin: str) -> P:
         raise ParameterError("\n".join([_explain(error, origin), *map(_unknown, unknown)])) from None
     if unknown:
         raise ParameterError("\n".join(map(_unknown, unknown)))
+    params.check()
     return params
 
 

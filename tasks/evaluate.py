@@ -66,6 +66,19 @@ class EvaluateParams(RobustnessParams, ExplanationParams, MembershipParams):
     project: str = key("project")
     group_correction: Correction = key("evaluate.group_correction")
 
+    def check(self) -> None:
+        for name in DIFFERENCES:
+            gate, thresholds = f"evaluate.gates.{name}", set(getattr(self.gates, name))
+            if unknown := sorted(thresholds - {*self.sensitive, together(self.sensitive)}):
+                raise ParameterError(
+                    f"{gate} has thresholds for {unknown}, which data.sensitive does not name. "
+                    "Name them there, or remove the thresholds."
+                )
+            if absent := sorted(set(self.sensitive) - thresholds):
+                raise ParameterError(
+                    f"{gate} has no threshold for the sensitive features {absent}. Add them to params.yaml."
+                )
+
 
 class Inputs(NamedTuple):
     """What the stage reads, opened."""
@@ -129,7 +142,7 @@ def run(
     refuse_made_rows(validation, "validation")
     refuse_made_rows(test, "test")
     require(test, [columns.audit(s) for s in params.sensitive], "data.sensitive")
-    _require_thresholds(params)
+    params.check()
     labels = labels_of(test, params.target, params.positive, scorer.encoder.classes)
     codes, probability = labels.codes, score(scorer, test)
     rule, chosen = decision_of(validation, score(scorer, validation), scorer.encoder, public, params)
@@ -187,24 +200,6 @@ def run(
     )
 
 
-def _require_thresholds(params: EvaluateParams) -> None:
-    for name in DIFFERENCES:
-        thresholds = set(getattr(params.gates, name))
-        absent, unknown = (
-            sorted(set(params.sensitive) - thresholds),
-            sorted(thresholds - {*params.sensitive, together(params.sensitive)}),
-        )
-        if unknown:
-            raise ParameterError(
-                f"evaluate.gates.{name} has thresholds for {unknown}, which data.sensitive does not name. "
-                "Name them there, or remove the thresholds."
-            )
-        if absent:
-            raise ParameterError(
-                f"evaluate.gates.{name} has no threshold for the sensitive features {absent}. Add them to params.yaml."
-            )
-
-
 def _of_each_class(
     labels: Labels, probability: npt.NDArray[np.float64], found: Mapping[str, Sequence[Interval]]
 ) -> dict[str, Any]:
@@ -243,8 +238,6 @@ def arguments_of(argv: Sequence[str] | None) -> Namespace:
 def read_inputs(args: Namespace) -> Inputs:
     """Open what the stage reads."""
     params = load_params(EvaluateParams, args.params)
-    # Before anything is computed that a missing threshold would waste.
-    _require_thresholds(params)
     vault = open_vault(params.project, args.key_id)
     encoder = vault.read(args.encoder, role="encoder", schema=ENCODER_SCHEMA)
     model = vault.read(args.model, role="model", schema=MODEL_SCHEMA)

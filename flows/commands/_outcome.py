@@ -37,7 +37,7 @@ def outcome(root: Path, evaluation: Mapping[str, Any]) -> Iterator[str]:
         if is_served:
             yield f"It would not be deployed now. It is the champion already, and stays: {where}"
         else:
-            yield f"It is not deployed. {f'The champion stays: {where}' if served else 'There is no champion.'}"
+            yield f"It is not deployed. {f'The champion stays: {where}' if served else 'No champion was found.'}"
         yield (
             "Next:    improve the model and `lockstep run`; or `lockstep approve --reason WHY`, then `lockstep run`, "
             "which deploys it under your name"
@@ -45,5 +45,7 @@ def outcome(root: Path, evaluation: Mapping[str, Any]) -> Iterator[str]:
     elif is_served:
         yield f"Bundle:  {champion_directory()}"
     else:
-        yield "It is not deployed yet. " + (f"The champion is {where}" if served else "There is no champion.")
+        yield "It is not deployed yet. " + (
+            f"The champion is {where}" if served else "No champion was found."
+        )
         yield "Next:    `lockstep deploy`"

@@ -37,11 +37,18 @@ def run(
     root = project_root()
     check_python()
     recover(root)
+    # Each of these judges the parameters, for a server takes long to start.
     if overrides:
-        from flows._experiments import unused
+        from flows._experiments import plan, unused
 
         name = unused(root, name)
-    elif not force and not name and nothing_to_do(root, *(stages or ()), allow_missing=allow_missing):
+        plan(root, stages or (), overrides)
+    elif force:
+        from flows._dvc import Pipeline
+        from flows._parameters import require_good
+
+        require_good(root, Pipeline(root, stages or ()), force=True)
+    elif not name and nothing_to_do(root, *(stages or ()), allow_missing=allow_missing):
         return
     run_flow(
         root,

@@ -21,8 +21,9 @@ def status(
         typer.Option("--allow-missing", help="Data that is not here, but was recorded, is no reason to run."),
     ] = False,
 ) -> None:
-    """Say which stages would run, and why; a run may go on meanwhile."""
+    """Say which stages would run, and why, and whether their parameters are good; a run may go on meanwhile."""
     from flows._dvc import Pipeline
+    from flows._parameters import require_good
 
     root = project_root()
     try:
@@ -36,5 +37,8 @@ def status(
     for name, reasons, after in pipeline.outdated():
         outdated = True
         print(f"{name}: {'; '.join(reasons) if reasons else 'may run after ' + ', '.join(after)}")
-    if not outdated:
+    if outdated:
+        sys.stdout.flush()
+        require_good(root, pipeline)
+    else:
         print(f"All {len(pipeline.plan)} stages are up to date.")

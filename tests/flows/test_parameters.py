@@ -90,6 +90,31 @@ def test_what_is_not_about_to_run_is_not_judged(root: Path, flow: Any, server: s
     assert flow(root).is_completed()
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["status"], ["run"], ["run", "--force"], ["run", "--set", "sample.share=-1"]],
+)
+def test_the_command_line_says_so_before_a_server_starts(root: Path, arguments: list[str]) -> None:
+    if "--set" in arguments:
+        subprocess.run(["git", "add", "-A"], cwd=root, check=True)
+        subprocess.run(["git", "commit", "-qm", "first"], cwd=root, check=True)
+    else:
+        spoil(root, "sample: {share: -1}\n")
+    done = lockstep(root, *arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith(
+        "error: sample.share: Input should be greater than 0. Received: -1. Correct it in "
+    )
+    assert "server" not in done.stdout
+
+
+@pytest.mark.parametrize(("name", "line"), [("params.yaml", 2), ("dvc.yaml", 16)])
+def test_what_is_no_yaml_is_named_with_its_line(root: Path, name: str, line: int) -> None:
+    write(root, {name: (PARAMS if name == "params.yaml" else GRAPH).split("nested")[0] + "a: ["})
+    done = lockstep(root, "status")
+    assert (done.returncode, done.stderr) == (2, f"error: {name} is no YAML, line {line}. Correct it.\n")
+
+
 def test_another_version_of_a_stage_judges_for_itself(root: Path, flow: Any) -> None:
     """Where another clone is installed than the one that runs, its bounds are not this one's."""
     path = root / "tasks" / "sample.py"

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from lockstep.errors import ParameterError
-from tasks._params import Params, Section, key, load_params
+from tasks._params import Params, Section, key, load_params, parse_params
+from tasks.evaluate import EvaluateParams
+from tests.conftest import ROOT
 
 
 class Inner(Section):
@@ -60,3 +63,21 @@ def test_what_is_wrong_is_named(tmp_path: Path, change: tuple[str, str], words: 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match="does not exist"):
         load_params(Example, tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("sensitive", "message"),
+    [
+        (["sex", "race", "age"], r"no threshold .*\['age'\]"),
+        (["sex"], r"\['race'\], which data\.sensitive does not"),
+    ],
+)
+def test_thresholds_that_do_not_go_with_the_sensitive_features_are_refused_as_they_are_read(
+    sensitive: list[str], message: str
+) -> None:
+    document = yaml.safe_load((ROOT / "params.yaml").read_text())
+    document["data"]["sensitive"] = sensitive
+    with pytest.raises(
+        ParameterError, match=rf"evaluate\.gates\.demographic_parity_difference has .*{message}"
+    ):
+        parse_params(EvaluateParams, document, "params.yaml")

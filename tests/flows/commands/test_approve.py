@@ -149,7 +149,7 @@ def test_the_outcome_names_what_failed_what_stays_and_what_to_do(project: Path) 
     what = "    How far apart the shares of positive decisions are between the two groups of sex that differ most, "
     what += "among the positive rows or among the others, whichever is more"
     assert _outcome(project).startswith(
-        f"{failed}\n{what}\nIt is not deployed. There is no champion.\nNext:    improve"
+        f"{failed}\n{what}\nIt is not deployed. No champion was found.\nNext:    improve"
     )
     published(Path("registry"), other_bundle())
     told = _outcome(project)
