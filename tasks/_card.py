@@ -26,6 +26,7 @@ class CardParams(Params):
 
     project: str = key("project")
     target: str = key("data.target")
+    positive: str | None = key("data.positive")
     name: str = key("deploy.name")
     intended_use: str | None = key("card.intended_use")
     out_of_scope: str | None = key("card.out_of_scope")
@@ -54,7 +55,12 @@ def document(
     return {
         "format": FORMAT,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "model": {"name": params.name, "project": params.project, "target": params.target},
+        "model": {
+            "name": params.name,
+            "project": params.project,
+            "target": params.target,
+            "positive": params.positive,
+        },
         "card": {
             "intended_use": params.intended_use,
             "out_of_scope": params.out_of_scope,

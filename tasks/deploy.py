@@ -35,7 +35,6 @@ _LOCK = Path("dvc.lock")
 class DeployParams(CardParams):
     section = "deploy"
 
-    positive: str | None = key("data.positive")
     name: str = key("deploy.name", pattern=NAME)
 
 

@@ -183,3 +183,20 @@ def test_it_prints(card: webdriver.Chrome) -> None:
             ".filter(e => getComputedStyle(e).overflowX !== 'visible').length"
         )
     assert (hidden, cut) == ("none", 0)
+
+
+def test_a_folded_table_is_there_for_everybody_and_in_print(
+    browser: webdriver.Chrome, tmp_path: Path
+) -> None:
+    long = document()
+    long["reports"]["long"] = {f"row {i}": {"figure": i} for i in range(40)}
+    page = tmp_path / "card.html"
+    page.write_bytes(render(long))
+    browser.get(page.as_uri())
+    shown = "return document.querySelector('details td').checkVisibility({contentVisibilityAuto: true})"
+    assert not browser.execute_script(shown)
+    assert violations(browser, "desktop") == []
+    with seen(browser, "print"):
+        assert browser.execute_script(shown)
+    browser.find_element("tag name", "summary").click()
+    assert browser.execute_script(shown)

@@ -7,27 +7,47 @@ from dataclasses import dataclass
 from typing import Any
 
 from lockstep.charts import chart
+from lockstep.evaluation.card.cells import beside
 
 Document = Mapping[str, Any]
 
 _DRAWN_FROM = 12
 """A list of so many points is a curve."""
 _MAX_ROWS = 200
-
-
-class Number(str):
-    """A number that has its unit with it already."""
-
-    __slots__ = ()
+_INTERVAL = "_interval"
+_MOST_SHOWN = 12
+"""A longer table is folded."""
+_SPOKEN = {
+    "roc auc": "ROC AUC", "brier": "Brier score", "ece": "calibration error (ECE)", "f1": "F1",
+    "n rows": "rows", "n positive": "positive rows", "n made": "made rows",
+    "n members": "training rows", "n others": "other rows", "n columns": "columns",
+    "n expectations": "expectations checked", "n failed": "expectations failed", "n warned": "expectations warned",
+    "n train": "training rows", "n validation": "validation rows", "n test": "test rows",
+    "source sha256": "keyed fingerprint of the source",
+    "best val average precision": "best average precision on validation rows",
+    "p50 ms": "median, ms", "p99 ms": "99th percentile, ms", "cpu seconds": "processor seconds",
+    "mean absolute shap": "mean absolute SHAP value",
+    "mean absolute shap of the float model": "mean absolute SHAP value, float model",
+    "membership inference auc": "membership inference AUC", "fgsm": "FGSM", "pgd": "PGD",
+}  # fmt: skip
+"""Keys of reports that are no words, or not those of the field."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under named columns; the first cell of a row is its header. A cell of None is a visible blank."""
+    """Rows under named columns; the first cell of a row is its header. A cell of None is a visible blank.
+
+    A long table is folded, until somebody opens it or prints the page, unless it is to stay `open`.
+    """
 
     caption: str
     columns: Sequence[str]
     rows: Sequence[Sequence[Any]]
+    open: bool = False
+
+    @property
+    def folded(self) -> bool:
+        return len(self.rows) > _MOST_SHOWN and not self.open
 
 
 @dataclass(frozen=True)
@@ -56,7 +76,8 @@ class Section:
 
 def words(name: str) -> str:
     """A key of a report as a person reads it."""
-    return ", ".join(part.strip() for part in name.replace("_", " ").split(":"))
+    parts = (part.strip() for part in name.replace("_", " ").split(":"))
+    return ", ".join(_SPOKEN.get(part.lower(), part) for part in parts)
 
 
 def title(name: str) -> str:
@@ -102,10 +123,20 @@ def table_of(
     rows: Sequence[Mapping[str, Any]],
     show: Callable[[Any], Any] = lambda value: value,
 ) -> Table:
-    """One table of alike mappings: a column for each key that any of them has, `first` in front."""
-    names = [first, *dict.fromkeys(key for row in rows for key in row if key != first)]
-    cells = [[show(row.get(name, "")) for name in names] for row in rows[:_MAX_ROWS]]
-    return Table(caption, [words(name) for name in names], cells)
+    """One table of alike mappings: a column for each key that any of them has, `first` in front.
+
+    ``NAME_interval`` stands with the figure ``NAME``.
+    """
+    keys = [first, *dict.fromkeys(key for row in rows for key in row if key != first)]
+    ranges = {key: f"{key}{_INTERVAL}" for key in keys if f"{key}{_INTERVAL}" in keys}
+    names = [key for key in keys if key not in ranges.values()]
+    cells = [
+        [show(beside(row.get(name, ""), row.get(ranges.get(name, "")))) for name in names]
+        for row in rows[:_MAX_ROWS]
+    ]
+    return Table(
+        caption, [words(name) + (" (95 % interval)" if name in ranges else "") for name in names], cells
+    )
 
 
 def _curve(heading: str, points: Sequence[Mapping[str, Any]]) -> Picture | None:

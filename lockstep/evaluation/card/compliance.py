@@ -17,7 +17,7 @@ def checklist(document: Document) -> Table:
     for point, asked, answer in _POINTS:
         known = answer(document)
         rows.append((point, asked, known, "from the run" if known else "to be filled"))
-    return Table("Annex IV, point by point", ("point", "asks for", "known", "state"), rows)
+    return Table("Annex IV, point by point", ("point", "asks for", "known", "state"), rows, open=True)
 
 
 def _nothing(document: Document) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lockstep.charts import bars
-from lockstep.evaluation.card.blocks import Block, Document, Number, Picture, Table, table_of, words
+from lockstep.charts import panels
+from lockstep.evaluation.card.blocks import Block, Document, Picture, Table, table_of, words
+from lockstep.evaluation.card.cells import Number
 from lockstep.evaluation.gate_words import in_unit
 
 _RATES = {
@@ -14,6 +15,7 @@ _RATES = {
     "true_positive_rate": "of the positive rows, found (true positive rate)",
     "false_positive_rate": "of the others, decided as positive (false positive rate)",
 }
+_SHORT = {name: words(name) for name in _RATES}
 _HOW = (
     "A difference is that between the two groups that differ most, in percentage points, of those that are large "
     "enough to tell; the others are named beside it. In brackets stand 95 % intervals. Where an interval holds for "
@@ -39,8 +41,7 @@ def _differences(audits: Mapping[str, Any]) -> Table:
         (
             words(feature),
             words(measure),
-            Number("" if found["figure"] is None else in_unit("points", found["figure"])),
-            Number("" if found["interval"] is None else in_unit("points", *found["interval"])),
+            _figure(found),
             found["comparisons"],
             found["n_rows"],
             ", ".join(found["left_out"]),
@@ -49,10 +50,16 @@ def _differences(audits: Mapping[str, Any]) -> Table:
         for measure, found in audited.get("evidence", {}).items()
     ]
     columns = (
-        "groups by", "measure", "difference", "95 % interval", "comparisons that the interval holds for", "rows",
+        "groups by", "measure", "difference (95 % interval)", "comparisons that the interval holds for", "rows",
         "groups left out as too small",
     )  # fmt: skip
     return Table("Largest difference between groups, on the test rows", columns, rows)
+
+
+def _figure(found: Mapping[str, Any]) -> Number:
+    if found["figure"] is None:
+        return Number("too few rows to tell")
+    return Number(f"{in_unit('points', found['figure'])}\n({in_unit('points', *found['interval'])})")
 
 
 def _groups(caption: str, audited: Mapping[str, Any]) -> Iterator[Block]:
@@ -71,15 +78,19 @@ def _groups(caption: str, audited: Mapping[str, Any]) -> Iterator[Block]:
         for name, rates in groups.items()
     ]
     yield Table(caption, ("group", "test rows", "positive rows", *_RATES.values()), rows)
-    shares = {name: rates["selection_rate"] for name, rates in groups.items()}
-    yield Picture(
-        bars(f"Selection rate, {caption[:1].lower()}{caption[1:]}", shares),
-        f"{caption}: share of test rows with a positive decision; small groups are shown too",
+    drawn = panels(
+        caption,
+        {
+            what: {n: rates[rate] if bounds.get(n, {}).get(rate) else None for n, rates in groups.items()}
+            for rate, what in _SHORT.items()
+        },
+        {what: {name: found.get(rate) for name, found in bounds.items()} for rate, what in _SHORT.items()},
     )
+    yield Picture(drawn, f"{caption}: rates with their 95 % intervals; small groups are shown too")
 
 
 def _rate(rate: float, interval: Any) -> Number:
     """Without an interval there is no row to tell the rate by."""
-    return Number(
-        "no such row" if interval is None else f"{in_unit('percent', rate)} ({in_unit('percent', *interval)})"
-    )
+    if interval is None:
+        return Number("no such row")
+    return Number(f"{in_unit('percent', rate)}\n({in_unit('percent', *interval)})")

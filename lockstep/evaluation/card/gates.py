@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from lockstep.evaluation.card.blocks import Block, Document, Number, Table, table_of, words
+from lockstep.evaluation.card.blocks import Block, Document, Table, table_of, words
+from lockstep.evaluation.card.cells import Number
 from lockstep.evaluation.gate_words import asked_of, figure_of, interval_of, what_it_is
 
 _HOW = (
@@ -13,9 +14,7 @@ _HOW = (
     "interval says how far other rows could have moved the figure, and decides nothing. The verdict of all gates is "
     "the worst of them."
 )
-_COLUMNS = (
-    "gate", "what its figure is", "verdict", "figure", "asked", "95 % interval", "rows", "groups left out as too small",
-)  # fmt: skip
+_COLUMNS = ("gate", "what its figure is", "verdict", "figure (95 % interval)", "asked", "rows")
 
 
 def gates(document: Document) -> Iterator[Block]:
@@ -36,14 +35,17 @@ def gates_table(found: Sequence[Mapping[str, Any]]) -> Table:
     rows = [
         (
             words(gate["gate"]),
-            what_it_is(gate),
+            _said(gate),
             gate["verdict"],
-            Number(figure_of(gate)),
+            Number(f"{figure_of(gate)}\n({interval_of(gate)})" if gate["interval"] else figure_of(gate)),
             Number(asked_of(gate)),
-            Number(interval_of(gate)),
             gate["n_rows"],
-            ", ".join(gate.get("left_out", ())),
         )
         for gate in found
     ]
-    return Table("Gates of the model that ships, on the test rows", _COLUMNS, rows)
+    return Table("Gates of the model that ships, on the test rows", _COLUMNS, rows, open=True)
+
+
+def _said(gate: Mapping[str, Any]) -> str:
+    left_out = ", ".join(gate.get("left_out", ()))
+    return what_it_is(gate) + (f". Left out, for their few rows: {left_out}" if left_out else "")

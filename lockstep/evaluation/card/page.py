@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lockstep.evaluation.card.blocks import Document, Number, Picture, Section, Table
+from lockstep.evaluation.card.blocks import Document, Picture, Section, Table
+from lockstep.evaluation.card.cells import Number, is_interval, shown
 from lockstep.evaluation.card.sections import sections
 
 VERDICTS = {"pass": "pass", "fail": "fail", "insufficient evidence": "unclear"}
 """Classes of the style sheet by the words that are always shown with the colour."""
+
+_LONG = 60
+"""Characters of a cell that needs room."""
 
 _MARKS = {"pass": "✓", "fail": "✗", "insufficient evidence": "?"}
 
@@ -24,19 +28,25 @@ a{color:#0550ae}
 .skip{position:absolute;left:-99rem}.skip:focus{left:1rem;top:1rem;background:#fff;padding:.5rem}
 nav ul{display:flex;flex-wrap:wrap;gap:.2rem 1rem;list-style:none;padding:0}
 .wide{overflow-x:auto;margin:.8rem 0}
-.wide:focus-visible,a:focus-visible{outline:3px solid #0550ae}
+.wide:focus-visible,a:focus-visible,summary:focus-visible{outline:3px solid #0550ae}
 table{border-collapse:collapse;font-size:.9rem;min-width:min(100%,28rem)}
 caption{text-align:left;font-weight:600;padding:.3rem 0}
 th,td{border:1px solid #d0d7de;padding:.25rem .55rem;text-align:left;vertical-align:top}
 thead th{background:#f1f3f5}tbody th{font-weight:500}
-td.number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+td.number{text-align:right;font-variant-numeric:tabular-nums;white-space:pre}td.long{min-width:15rem}
+details{margin:.8rem 0}summary{font-size:.9rem;font-weight:600;padding:.3rem 0;cursor:pointer}
+details caption{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 figure{margin:.8rem 0}figure svg{max-width:100%;height:auto;min-width:26rem}figcaption{font-size:.85rem;color:#4d545c}
 .verdict{display:inline-block;padding:.05rem .55rem;border-radius:.8rem;font-weight:600;white-space:nowrap}
 .pass{background:#d2f4d9;color:#0b4a1e}.fail{background:#ffdcd9;color:#7d0b0b}.unclear{background:#fff0c2;color:#5c3d00}
 .blank{background:#fff0c2;color:#5c3d00;padding:0 .35rem;border:1px dashed #5c3d00}
 header .verdict{font-size:1.1rem;padding:.2rem .9rem}
+@media screen and (min-width:60rem){
+figure:has(+figure),figure+figure{display:inline-block;width:49%;vertical-align:top}}
 footer{font-size:.85rem;color:#4d545c;margin-top:3rem}
-@media print{nav,.skip{display:none}.wide{overflow:visible}section,figure,tr{break-inside:avoid}body{font-size:11pt}
+@media print{nav,.skip,summary{display:none}details::details-content{content-visibility:visible;block-size:auto}
+details caption{position:static;width:auto;height:auto;clip-path:none}
+.wide{overflow:visible}section,figure,tr{break-inside:avoid}body{font-size:11pt}
 table{font-size:8.5pt}th,td{overflow-wrap:anywhere}figure svg{min-width:0}
 *{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 """
@@ -73,6 +83,9 @@ _TEMPLATE = """<!doctype html>
 <h2 id="{{ section.anchor }}">{{ section.title }}</h2>
 {%- for block in section.blocks %}
 {%- if block is table %}
+{%- if block.folded %}
+<details><summary>{{ block.caption }} ({{ block.rows|length|shown }} rows)</summary>
+{%- endif %}
 <div class="wide" role="region" tabindex="0" aria-label="{{ section.title }}: {{ block.caption }}">
 <table>
 <caption>{{ block.caption }}</caption>
@@ -80,11 +93,14 @@ _TEMPLATE = """<!doctype html>
 <tbody>
 {%- for row in block.rows %}
 <tr><th scope="row">{{ cell(row[0]) }}</th>{% for value in row[1:] %}<td{% if value is numeric %} class="number"
-{%- endif %}>{{ cell(value) }}</td>{% endfor %}</tr>
+{%- elif value is long %} class="long"{% endif %}>{{ cell(value) }}</td>{% endfor %}</tr>
 {%- endfor %}
 </tbody>
 </table>
 </div>
+{%- if block.folded %}
+</details>
+{%- endif %}
 {%- elif block is picture %}
 <figure>
 <div class="wide" role="region" tabindex="0" aria-label="{{ section.title }}: {{ block.caption }}">
@@ -92,7 +108,8 @@ _TEMPLATE = """<!doctype html>
 <figcaption>{{ block.caption }}</figcaption>
 </figure>
 {%- else %}
-<p>{{ block }}</p>
+<p>{% for part in block.split("`") %}{% if loop.index0 is odd %}<code>{{ part }}</code>
+{%- else %}{{ part }}{% endif %}{% endfor %}</p>
 {%- endif %}
 {%- endfor %}
 </section>
@@ -109,10 +126,17 @@ def render(document: Document) -> bytes:
     evaluation = document["reports"].get("evaluation") or {}
     lines = [
         ("Verdict of all gates", evaluation.get("verdict")),
-        ("Predicts", document["model"]["target"]),
+        ("Predicts", _predicted(document["model"])),
         ("Owner", document["card"].get("owner")),
     ]
     return page(f"Model card: {document['model']['name']}", lines, sections(document), document["created"])
+
+
+def _predicted(model: Mapping[str, Any]) -> str:
+    positive = model.get("positive")
+    if positive is None:
+        return f"{model['target']}, one of several classes"
+    return f"whether {model['target']} is {positive!r} (a row of which it is counts as positive)"
 
 
 def page(heading: str, lines: Sequence[tuple[str, Any]], parts: Sequence[Section], created: str) -> bytes:
@@ -138,28 +162,7 @@ def _template() -> Any:
     environment.tests.update(
         table=lambda block: isinstance(block, Table),
         picture=lambda block: isinstance(block, Picture),
-        numeric=lambda value: isinstance(value, int | float | Number) or _is_interval(value),
+        long=lambda value: isinstance(value, str) and len(value) > _LONG,
+        numeric=lambda value: isinstance(value, int | float | Number) or is_interval(value),
     )
     return environment.from_string(_TEMPLATE)
-
-
-def _is_interval(value: Any) -> bool:
-    return (
-        isinstance(value, Sequence) and len(value) == 2 and all(isinstance(bound, float) for bound in value)
-    )
-
-
-def shown(value: Any) -> str:
-    """A cell's value as text."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        # Four digits behind the point are what an interval of so many rows can support.
-        return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        if _is_interval(value):
-            return " to ".join(shown(bound) for bound in value)
-        return ", ".join(shown(part) for part in value) or "none"
-    return str(value)

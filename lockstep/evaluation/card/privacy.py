@@ -7,6 +7,7 @@ from typing import Any
 
 from lockstep.charts import chart
 from lockstep.evaluation.card.blocks import Block, Document, Picture, facts, table_of, words
+from lockstep.evaluation.gate_words import in_unit
 
 _NO_LIRA = (
     "LiRA, the strongest attack known, was not run on this model: it trains networks of its own. `lockstep attack` "
@@ -31,22 +32,22 @@ def privacy(document: Document) -> Iterator[Block]:
 
 
 def _membership(found: Mapping[str, Any]) -> Iterator[Block]:
-    rate = found["false_positive_rate"]
+    share = in_unit("percent", found["false_positive_rate"])
     rows = f"{found['n_members']:,} training rows and {found['n_others']:,} test rows, each unlike every training row"
     if "attacks" not in found:
-        yield f"Too few rows to tell how many members an attack finds at a false positive rate of {rate:.2%}: {rows}."
+        yield f"Too few rows to tell how many members an attack finds at a false positive rate of {share}: {rows}."
         return
     judged = found["judged"]
     yield (
         "An attacker who has a row and its label guesses whether the model was trained on it. Chance finds "
-        f"{rate:.2%} of the members at a false positive rate of {rate:.2%}. Tried on {rows}, its own twin left aside. "
+        f"{share} of the members at a false positive rate of {share}. Tried on {rows}, its own twin left aside. "
         "Calibrated loss is the loss beside that of a logistic regression fitted on the validation rows."
     )
-    attacks = [{"attack": words(name), **_shown(figures)} for name, figures in found["attacks"].items()]
-    yield table_of(f"Members found at a false positive rate of {rate:.2%}", "attack", attacks)
+    attacks = [{"attack": words(name), **_named(figures)} for name, figures in found["attacks"].items()]
+    yield table_of(f"Members found at a false positive rate of {share}", "attack", attacks)
     yield _picture(f"Membership inference by {words(judged)}", found["attacks"][judged]["roc"])
     for feature, of_feature in found["by_group"].items():
-        groups = [{"group": name, **figures} for name, figures in of_feature["groups"].items()]
+        groups = [{"group": name, **_named(figures)} for name, figures in of_feature["groups"].items()]
         if groups:
             yield table_of(f"Members found by {words(feature)}, {words(judged)}", "group", groups)
         if of_feature["left_out"]:
@@ -57,6 +58,12 @@ def _lira(lira: Mapping[str, Any]) -> Iterator[Block]:
     plain = {key: value for key, value in lira.items() if key not in ("attack", "gates", "candidate")}
     yield facts("LiRA, the likelihood-ratio attack", {**plain, **_shown(lira["attack"])})
     yield _picture("Membership inference by LiRA", lira["attack"]["roc"])
+
+
+def _named(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """With the interval under the name of its figure."""
+    renamed = {"interval": "true_positive_rate_interval"}
+    return {renamed.get(name, name): value for name, value in _shown(figures).items()}
 
 
 def _shown(figures: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from lockstep.evaluation.card.blocks import (
     Document,
     Picture,
     Section,
-    Table,
     facts,
     of_any,
     table_of,
@@ -23,10 +22,12 @@ from lockstep.evaluation.card.blocks import (
     words,
 )
 from lockstep.evaluation.card.compliance import checklist
+from lockstep.evaluation.card.data import data
 from lockstep.evaluation.card.fairness import fairness
 from lockstep.evaluation.card.gates import gates
 from lockstep.evaluation.card.learning import learning
 from lockstep.evaluation.card.lineage import lineage
+from lockstep.evaluation.card.metrics import metrics
 from lockstep.evaluation.card.privacy import privacy
 from lockstep.evaluation.card.robustness import robustness
 
@@ -38,7 +39,7 @@ _SHOWN_REPORTS = {
 }  # fmt: skip
 _SHOWN_PARTS = {
     "candidate", "verdict", "gates", "metrics", "intervals", "n_test", "labels", "unseen", "fairness",
-    "explanations", "alternatives", "reliability", "robustness", "membership",
+    "explanations", "alternatives", "reliability", "robustness", "membership", "threshold",
 }  # fmt: skip
 _MOST_ASSOCIATED = 10
 
@@ -63,31 +64,6 @@ def _use(document: Document) -> Iterator[Block]:
     yield facts("Said by its owner in params.yaml", document["card"])
 
 
-def _data(document: Document) -> Iterator[Block]:
-    validate = report(document, "validate")
-    if validate:
-        yield from of_any("Source table", {key: value for key, value in validate.items() if key != "results"})
-    split = report(document, "split")
-    parts = {name: part for name, part in split.items() if isinstance(part, dict) and "n_rows" in part}
-    if parts:
-        yield table_of("Rows by part", "part", [{"part": name, **part} for name, part in parts.items()])
-    for name, part in split.items():
-        if name not in parts:
-            yield from of_any(name, part)
-    debias = report(document, "debias")
-    if associations := debias.get("associations"):
-        most = sorted(associations.items(), key=lambda item: -max(item[1].values(), default=0.0))
-        yield table_of(
-            "Columns most associated with a sensitive feature (Cramér's V, training rows)",
-            "column",
-            [{"column": name, **found} for name, found in most[:_MOST_ASSOCIATED]],
-        )
-    yield from of_any(
-        "Debiasing", {key: part for key, part in debias.items() if key not in ("associations", "features")}
-    )
-    yield from of_any("Resampling", report(document, "resample"))
-
-
 def _model(document: Document) -> Iterator[Block]:
     train = report(document, "train")
     if not train:
@@ -107,25 +83,7 @@ def _model(document: Document) -> Iterator[Block]:
             if key not in ("features", "network", "differential_privacy")
         },
     )
-    yield facts("Columns", {"features": train["features"]})
-
-
-def _metrics(document: Document) -> Iterator[Block]:
-    evaluation = report(document, "evaluation")
-    if not evaluation:
-        return
-    intervals, unseen = evaluation.get("intervals", {}), (evaluation.get("unseen") or {}).get("metrics") or {}
-    plain = {key: value for key, value in evaluation["metrics"].items() if not isinstance(value, dict | list)}
-    rows = [
-        (words(name), value, intervals.get(name, ""), unseen.get(name, "")) for name, value in plain.items()
-    ]
-    n_unseen = (evaluation.get("unseen") or {}).get("n_test", 0)
-    columns = ("metric", f"{evaluation['n_test']:,} test rows", "95 % interval", f"{n_unseen:,} unseen rows")
-    yield Table("Figures of the model that ships", columns, rows)
-    for name, value in evaluation["metrics"].items():
-        if name not in plain:
-            yield from of_any(name, value)
-    yield "Unseen rows are test rows whose features no training or validation row shares."
+    yield facts("Columns that the network reads", {"features": train["features"]})
 
 
 def _curves(document: Document) -> Iterator[Block]:
@@ -169,10 +127,11 @@ def _explanations(document: Document) -> Iterator[Block]:
         )
     if columns:
         yield (
-            "Permutation importance is the average precision that a column's permutation costs, on "
-            f"{found['n_rows']:,} test rows. SHAP values are parts of a row's log-odds, of "
-            f"{found['n_rows_with_shap_values']:,} test rows "
-            f"beside {found['n_background']:,} validation rows."
+            "A SHAP value is what a column adds to a row's log-odds or takes from them, beside "
+            f"{found['n_background']:,} validation rows; its mean without the sign, over "
+            f"{found['n_rows_with_shap_values']:,} test rows, is how much the column counts. Permutation importance is "
+            f"the average precision that is lost when the column's values are dealt out anew among {found['n_rows']:,} "
+            "test rows."
         )
         rows = [{"column": name, **figures} for name, figures in most]
         yield table_of("What the model looks at", "column", rows)
@@ -189,8 +148,9 @@ def _alternatives(document: Document) -> Iterator[Block]:
             "Models that a person can read, fitted on the same training rows. The price is the average precision that "
             "shipping one of them would cost, with its 95 % interval by the paired bootstrap of the test rows."
         )
-        shown = [{name: "" if value is None else value for name, value in one.items()} for one in found]
-        yield table_of("What a model that a person can read would cost in quality", "model", shown)
+        renamed = {"price_interval": "price_in_average_precision_interval"}
+        rows = [{renamed.get(name, name): value for name, value in one.items()} for one in found]
+        yield table_of("What a model that a person can read would cost in quality", "model", rows)
 
 
 def _training(document: Document) -> Iterator[Block]:
@@ -230,7 +190,7 @@ def _cost(document: Document) -> Iterator[Block]:
     measured = document["measured"]
     cost = measured.get("evaluate", {}).get("cost")
     if cost:
-        yield from of_any("Scoring, measured on the machine that ran `evaluate`", cost)
+        yield from of_any("Scoring, measured on the machine that ran evaluate", cost)
     stages = [
         {"stage": name, **{key: value for key, value in found.items() if not isinstance(value, dict)}}
         for name, found in measured.items()
@@ -266,15 +226,15 @@ _REST = "(whatever else was reported)"
 _SECTIONS: tuple[tuple[str, _Make], ...] = (
     ("Gates", gates),
     ("Intended use", _use),
-    ("Data", _data),
-    ("Model", _model),
-    ("Metrics", _metrics),
-    ("Curves", _curves),
+    ("Metrics", metrics),
     ("Fairness", fairness),
-    ("Explanations", _explanations),
     ("Robustness", _robustness),
-    ("Interpretable alternatives", _alternatives),
     ("Privacy", privacy),
+    ("Explanations", _explanations),
+    ("Interpretable alternatives", _alternatives),
+    ("Curves", _curves),
+    ("Data", data),
+    ("Model", _model),
     (_REST, lambda document: ()),
     ("Training curve", _training),
     ("Learning curve", learning),

@@ -31,7 +31,7 @@ def document(**changes: Any) -> dict[str, Any]:
     return {
         "format": "lockstep-card/1",
         "created": "2026-01-02T03:04:05+00:00",
-        "model": {"name": "loans", "project": "loans-1", "target": "defaulted"},
+        "model": {"name": "loans", "project": "loans-1", "target": "defaulted", "positive": "yes"},
         "card": {
             "intended_use": "Ranking of <applications>",
             "out_of_scope": None,
