@@ -18,7 +18,8 @@ from lockstep.balance.rows import Columns
 Floats = npt.NDArray[np.float64]
 
 _WIDEST = 32
-_BLOCK = 20_000
+_PRODUCTS = 1 << 24
+"""Of a row and a category, that are held at a time."""
 
 
 class _Number(NamedTuple):
@@ -59,6 +60,11 @@ class Mixed:
         self.sizes = [2 for number in self._numbers if number.incomplete]
         self.sizes += [len(values) for values in self._vocabularies.values()]
         self._vectors = [_vectors(size) for size in self.sizes]
+
+    @property
+    def widest(self) -> str:
+        """The column that has the most categories."""
+        return max(self._vocabularies, key=lambda name: len(self._vocabularies[name]), default="")
 
     def encode(self, columns: Columns) -> Floats:
         """Numbers and the numbers of categories, shape (n, n_numbers + len(sizes))."""
@@ -101,10 +107,9 @@ class Mixed:
         for vectors in self._vectors:
             part = spread[:, at : at + vectors.shape[1]]
             at += vectors.shape[1]
+            block = max(1, _PRODUCTS // len(vectors))
             # All have one length, so the nearest has the largest product.
-            nearest = [
-                np.argmax(part[i : i + _BLOCK] @ vectors.T, axis=1) for i in range(0, len(part), _BLOCK)
-            ]
+            nearest = [np.argmax(part[i : i + block] @ vectors.T, axis=1) for i in range(0, len(part), block)]
             parts.append(np.concatenate(nearest).astype(np.float64)[:, None])
         return np.concatenate(parts, axis=1)
 

@@ -19,6 +19,9 @@ from lockstep.models.tabular_gan import BATCH, Floats, Layout, train_gan
 STEPS = 2000
 """Steps of a training, of `lockstep.models.tabular_gan.BATCH` rows each."""
 
+_BLOCK = 10 * BATCH
+"""Rows that are made at a time: while it is made, a row has a place for each category."""
+
 Codes = npt.NDArray[np.int64]
 
 
@@ -95,15 +98,18 @@ class CTGAN(BaseOverSampler):
         asked = np.repeat(
             [int(np.searchsorted(values[-1], label)) for label in wanted], list(wanted.values())
         )
-        condition = np.zeros((len(asked), sum(layout.categories)), dtype=np.float32)
-        condition[np.arange(len(asked)), sum(layout.categories[:-1]) + asked] = 1.0
-        rows = generate(condition, rng)
-        found = [rows[:, start:end].argmax(axis=1) for start, end in layout.parts]
         made = np.empty((len(asked), X.shape[1]))
-        for i, (j, m) in enumerate(zip(np.flatnonzero(~categorical), modes, strict=True)):
-            made[:, j] = m.decode(rows[:, i].astype(np.float64), found[i]).clip(X[:, j].min(), X[:, j].max())
-        for i, j in enumerate(np.flatnonzero(categorical)):
-            made[:, j] = values[i][found[len(modes) + i]]
+        for start in range(0, len(asked), _BLOCK):
+            block, labels = made[start : start + _BLOCK], asked[start : start + _BLOCK]
+            condition = np.zeros((len(block), sum(layout.categories)), dtype=np.float32)
+            condition[np.arange(len(block)), sum(layout.categories[:-1]) + labels] = 1.0
+            rows = generate(condition, rng)
+            found = [rows[:, first:last].argmax(axis=1) for first, last in layout.parts]
+            for i, (j, m) in enumerate(zip(np.flatnonzero(~categorical), modes, strict=True)):
+                numbers = m.decode(rows[:, i].astype(np.float64), found[i])
+                block[:, j] = numbers.clip(X[:, j].min(), X[:, j].max())
+            for i, j in enumerate(np.flatnonzero(categorical)):
+                block[:, j] = values[i][found[len(modes) + i]]
         return made, values[-1][asked]
 
 

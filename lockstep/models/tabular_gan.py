@@ -126,13 +126,9 @@ def train_gan(layout: Layout, batches: Iterable[tuple[Floats, Floats]], seed: in
         step(*map(tf.constant, (real, condition, noise, gumbel, mix)))
 
     def generate(condition: Floats, rng: np.random.Generator) -> Floats:
-        made = []
-        for start in range(0, len(condition), 10 * BATCH):
-            wanted = condition[start : start + 10 * BATCH]
-            noise = rng.standard_normal((len(wanted), _NOISE), dtype=np.float32)
-            answer = np.array(generator(tf.concat([noise, wanted], axis=1), training=False))
-            made.append(_hardened(layout, answer, rng))
-        return np.concatenate(made)
+        noise = rng.standard_normal((len(condition), _NOISE), dtype=np.float32)
+        answer = np.array(generator(tf.concat([noise, condition], axis=1), training=False))
+        return _hardened(layout, answer, rng)
 
     return generate
 

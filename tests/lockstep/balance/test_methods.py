@@ -8,7 +8,8 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from lockstep.balance import ctgan, methods
+from lockstep.balance import _mixed, ctgan, methods
+from lockstep.balance._mixed import Mixed
 from lockstep.balance.methods import METHODS, resample
 from lockstep.balance.rows import Resampled
 from lockstep.errors import DataError
@@ -218,3 +219,29 @@ def test_a_table_too_large_for_a_method_is_refused_with_the_size_it_takes(
             resample(method, COLUMNS, CODES, 0.25, 3)
     else:
         assert len(resample(method, COLUMNS, CODES, 0.25, 3).rows)
+
+
+@pytest.mark.parametrize(
+    ("method", "limit", "takes"),
+    [("smotenc", "_smotenc._MAX_PLACES", 67), ("ctgan", "_gan._MAX_CATEGORIES", 67)],
+)
+def test_more_categories_than_a_method_takes_are_refused_by_the_column_that_has_most(
+    method: str, limit: str, takes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A word of three or none, one of 60, a flag, and whether a number is missing: 68."""
+    of_class = int(np.sum(CODES == 1))
+    held = of_class + 5 * (int(0.25 * np.sum(CODES == 0)) - of_class) if method == "smotenc" else 1
+    monkeypatch.setattr(f"lockstep.balance.{limit}", 68 * held - 1)
+    with pytest.raises(DataError, match=rf"takes {takes} categories.* there are 68, most of them in 'many'"):
+        resample(method, COLUMNS, CODES, 0.25, 3)
+
+
+def test_categories_come_back_from_their_vectors_however_many_are_looked_at_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mixed = Mixed(COLUMNS)
+    matrix = mixed.encode(COLUMNS)
+    monkeypatch.setattr(_mixed, "_PRODUCTS", 70)
+    assert np.array_equal(
+        mixed.gather(mixed.spread(matrix))[:, mixed.n_numbers :], matrix[:, mixed.n_numbers :]
+    )
