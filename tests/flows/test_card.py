@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -117,9 +119,18 @@ def test_a_row_is_explained_in_the_terminal_alone(project: Path) -> None:
         )
 
     done = explain("3")
-    assert "Test row 3: probability of the positive class 0." in done.stdout, done.stderr
-    assert "weeks_worked_in_year" in done.stdout
-    assert "Male" not in done.stdout
+    said = re.search(
+        r"Test row 3: probability of '50000\+\.' (0\.\d+), decided as (not )?'50000\+\.'", done.stdout
+    )
+    assert said, done.stderr
+    threshold = json.loads((project / "reports/evaluation.json").read_bytes())["metrics"]["threshold"]
+    assert f": the threshold is {threshold:.4f}\n" in done.stdout
+    assert (float(said[1]) < threshold) is bool(said[2])
+    figures = [float(figure) for figure in re.findall(r"([+-]\d+\.\d{3}) │$", done.stdout, re.MULTILINE)]
+    assert sum(figures[:-1]) == pytest.approx(figures[-1], abs=0.02)
+    assert 1 / (1 + math.exp(-figures[-1])) == pytest.approx(float(said[1]), abs=0.001)
+    assert re.search(r"weeks_worked_in_year +│ \d+ ", done.stdout)
+    assert "The base is where every row starts: the mean log-odds of 16 validation rows" in done.stdout
     assert {path: path.stat().st_mtime_ns for path in before} == before
     beyond = explain("100000")
     assert (beyond.returncode, "numbered from 0 to" in beyond.stderr) == (2, True)
