@@ -57,8 +57,12 @@ def _layers(network: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
     for units in network["hidden"]:
         behind = ["SiLU", f"dropout {network['dropout']:g}"]
         layers.append((f"Dense, {units} units", ", ".join([normalised, *behind] if normalised else behind)))
-    layers.append(("Logit", f"{network.get('n_outputs', 1)} output(s)"))
+    layers.append(("Logit", _outputs(network.get("n_outputs", 1))))
     return layers
+
+
+def _outputs(n: int) -> str:
+    return "1 output" if n == 1 else f"{n} outputs"
 
 
 def _shared(parts: list[str], row: int, centre: float, name: str, detail: str) -> int:

@@ -25,6 +25,7 @@ _SPOKEN = {
     "n train": "training rows", "n validation": "validation rows", "n test": "test rows",
     "source sha256": "keyed fingerprint of the source",
     "best val average precision": "best average precision on validation rows",
+    "val average precision": "average precision on validation rows", "peak memory bytes": "peak memory, bytes",
     "p50 ms": "median, ms", "p99 ms": "99th percentile, ms", "cpu seconds": "processor seconds",
     "mean absolute shap": "mean absolute SHAP value",
     "mean absolute shap of the float model": "mean absolute SHAP value, float model",

@@ -7,6 +7,7 @@ from typing import Any
 
 from lockstep.evaluation.card.blocks import Document, Table
 from lockstep.evaluation.card.lineage import run_of
+from lockstep.evaluation.gate_words import in_unit
 
 _Answer = Callable[[Document], str | None]
 
@@ -16,8 +17,12 @@ def checklist(document: Document) -> Table:
     rows = []
     for point, asked, answer in _POINTS:
         known = answer(document)
-        rows.append((point, asked, known, "from the run" if known else "to be filled"))
+        rows.append((point, asked, known, _state(point) if known else "to be filled"))
     return Table("Annex IV, point by point", ("point", "asks for", "known", "state"), rows, open=True)
+
+
+def _state(point: str) -> str:
+    return "in part from the run" if point in _IN_PART else "from the run"
 
 
 def _nothing(document: Document) -> None:
@@ -114,7 +119,8 @@ def _security(document: Document) -> str | None:
     found = membership["attacks"][membership["judged"]]["true_positive_rate"]
     rate = membership["false_positive_rate"]
     return (
-        f"{sealed} Membership inference finds {found:.2%} of the training rows at {rate:.2%} false positives."
+        f"{sealed} Membership inference finds {in_unit('percent', found)} of the training rows where "
+        f"{in_unit('percent', rate)} of other rows are wrongly accused."
     )
 
 
@@ -157,3 +163,5 @@ _POINTS: tuple[tuple[str, str, _Answer], ...] = (
     ("8", "EU declaration of conformity", _nothing),
     ("9", "Post-market monitoring plan", _nothing),
 )
+_IN_PART = {"1 (a)", "1 (h)", "2 (a)", "2 (b)", "2 (c)", "2 (d)", "2 (h)", "3", "6"}
+"""Points of which a run knows something, and a person has to add the rest."""

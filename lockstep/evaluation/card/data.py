@@ -14,6 +14,7 @@ _TOLD = (
     "How well a sensitive feature can be told from the other columns, as ROC AUC of a model that tries (0.5: not at "
     "all, 1: always), with its 95 % interval."
 )
+_WHEN = ("before", "after")
 _OWN_TABLES = ("associations", "features", "labels_by_group", "predictability", "predictability_left")
 
 
@@ -27,7 +28,10 @@ def data(document: Document) -> Iterator[Block]:
     yield from of_any("Debiasing", {key: part for key, part in debias.items() if key not in _OWN_TABLES})
     yield from _labels(debias.get("labels_by_group") or {})
     yield from _told(debias)
-    yield from of_any("Resampling", reports.get("resample") or {})
+    resample = reports.get("resample") or {}
+    yield from of_any("Resampling", {key: part for key, part in resample.items() if key not in _WHEN})
+    counts = {when: resample[when] for when in _WHEN if when in resample}
+    yield from of_any("Training rows before and after resampling", counts)
 
 
 def _parts(split: Mapping[str, Any]) -> Iterator[Block]:
@@ -61,11 +65,12 @@ def _labels(by_feature: Mapping[str, Any]) -> Iterator[Block]:
 
 
 def _told(debias: Mapping[str, Any]) -> Iterator[Block]:
-    found = {
-        when: debias[key]
-        for when, key in (("before", "predictability"), ("after", "predictability_left"))
-        if debias.get(key)
-    }
+    left = debias.get("predictability_left")
+    found = {"before": debias.get("predictability"), "after": left}
+    if not left:
+        # No column went or changed but the sensitive ones, which are not asked.
+        found = {"before and after": debias.get("predictability")}
+    found = {when: features for when, features in found.items() if features}
     if found:
         yield _TOLD
         rows = [

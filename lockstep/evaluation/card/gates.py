@@ -14,7 +14,7 @@ _HOW = (
     "interval says how far other rows could have moved the figure, and decides nothing. The verdict of all gates is "
     "the worst of them."
 )
-_COLUMNS = ("gate", "what its figure is", "verdict", "figure (95 % interval)", "asked", "rows")
+_COLUMNS = ("gate", "verdict", "figure (95 % interval)", "asked", "what the figure is", "rows")
 
 
 def gates(document: Document) -> Iterator[Block]:
@@ -35,10 +35,10 @@ def gates_table(found: Sequence[Mapping[str, Any]]) -> Table:
     rows = [
         (
             words(gate["gate"]),
-            _said(gate),
             gate["verdict"],
             Number(f"{figure_of(gate)}\n({interval_of(gate)})" if gate["interval"] else figure_of(gate)),
             Number(asked_of(gate)),
+            _said(gate),
             gate["n_rows"],
         )
         for gate in found

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lockstep.evaluation.card.blocks import Document, Picture, Section, Table
+from lockstep.evaluation.card.blocks import Document, Picture, Section, Table, words
 from lockstep.evaluation.card.cells import Number, is_interval, shown
 from lockstep.evaluation.card.sections import sections
 
@@ -124,8 +124,10 @@ _TEMPLATE = """<!doctype html>
 def render(document: Document) -> bytes:
     """The card of one run."""
     evaluation = document["reports"].get("evaluation") or {}
+    not_passed = [words(gate["gate"]) for gate in evaluation.get("gates", ()) if gate["verdict"] != "pass"]
     lines = [
         ("Verdict of all gates", evaluation.get("verdict")),
+        *([("Not passed", "; ".join(not_passed))] if not_passed else []),
         ("Predicts", _predicted(document["model"])),
         ("Owner", document["card"].get("owner")),
     ]
@@ -163,6 +165,8 @@ def _template() -> Any:
         table=lambda block: isinstance(block, Table),
         picture=lambda block: isinstance(block, Picture),
         long=lambda value: isinstance(value, str) and len(value) > _LONG,
-        numeric=lambda value: isinstance(value, int | float | Number) or is_interval(value),
+        numeric=lambda value: (
+            not isinstance(value, bool) and (isinstance(value, int | float | Number) or is_interval(value))
+        ),
     )
     return environment.from_string(_TEMPLATE)

@@ -7,6 +7,7 @@ from typing import Any
 
 from lockstep.charts import chart
 from lockstep.evaluation.card.blocks import Block, Document, Picture, facts, table_of, words
+from lockstep.evaluation.card.cells import Number
 from lockstep.evaluation.gate_words import in_unit
 
 _NO_LIRA = (
@@ -61,9 +62,14 @@ def _lira(lira: Mapping[str, Any]) -> Iterator[Block]:
 
 
 def _named(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """With the interval under the name of its figure."""
-    renamed = {"interval": "true_positive_rate_interval"}
-    return {renamed.get(name, name): value for name, value in _shown(figures).items()}
+    """What is found as the gates show it, in percent, and the rest as it is."""
+    found = (
+        f"{in_unit('percent', figures['true_positive_rate'])}\n({in_unit('percent', *figures['interval'])})"
+    )
+    rest = {
+        key: value for key, value in _shown(figures).items() if key not in ("true_positive_rate", "interval")
+    }
+    return {"training rows found (95 % interval)": Number(found), **rest}
 
 
 def _shown(figures: Mapping[str, Any]) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def test_a_long_table_is_folded_and_the_gates_never_are() -> None:
     long["reports"]["evaluation"]["gates"] *= 5
     page = render(long).decode()
     assert re.findall("<summary>(.*?)</summary>", page) == [
-        "Sex told from one column alone, before debiasing (40 rows)"
+        "Sex told from one column alone, before and after debiasing (40 rows)"
     ]
     assert page.count("<details>") == page.count("</details>") == 1
     assert "0.8 (0.7 to 0.9)" in _text(render(long))
@@ -100,7 +100,8 @@ def test_what_nobody_said_is_a_visible_blank() -> None:
     page = render(lacking).decode()
     assert page.count('<span class="blank">blank</span>') > 5
     states = [row[-1] for row in checklist(lacking).rows]
-    assert {"from the run", "to be filled"} == set(states)
+    assert {"from the run", "in part from the run", "to be filled"} == set(states)
+    assert next(row for row in checklist(lacking).rows if row[0] == "3")[-1] == "in part from the run"
     assert next(row for row in checklist(lacking).rows if row[0] == "5")[2] is None
 
 
@@ -200,7 +201,10 @@ def _membership() -> dict[str, object]:
         for i in (4, 3, 2, 1, 0)
     ]
     figures = {"true_positive_rate": 0.0021, "interval": [0.001, 0.003], "roc_auc": 0.51, "roc": roc}
-    groups = {"groups": {"Female": {"true_positive_rate": 0.0017}}, "left_out": ["Other"]}
+    groups = {
+        "groups": {"Female": {"true_positive_rate": 0.0017, "interval": [0.001, 0.004]}},
+        "left_out": ["Other"],
+    }
     return {
         "false_positive_rate": 0.001, "n_members": 40_001, "n_others": 40_002, "judged": "loss",
         "attacks": {"loss": figures}, "by_group": {"sex": groups},
@@ -212,8 +216,9 @@ def test_privacy_says_what_attacks_find_and_what_training_promises() -> None:
     attacked["reports"]["evaluation"]["membership"] = _membership()
     attacked["reports"]["train"]["differential_privacy"] = None
     text = _text(render(attacked))
-    for words in ("40,001 training rows", "0.0021", "too small to tell: Other", "LiRA, the strongest attack",
-                  "no promise of differential privacy", "finds 0.21% of the training rows at 0.10%"):  # fmt: skip
+    for words in ("40,001 training rows", "0.21 % (0.1 to 0.3 %)", "too small to tell: Other",
+                  "LiRA, the strongest attack", "no promise of differential privacy",
+                  "finds 0.21 % of the training rows where 0.1 %"):  # fmt: skip
         assert words in text, words
     attacked["reports"]["train"]["differential_privacy"] = {
         "epsilon": 1.79,
