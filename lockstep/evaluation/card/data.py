@@ -65,12 +65,11 @@ def _labels(by_feature: Mapping[str, Any]) -> Iterator[Block]:
 
 
 def _told(debias: Mapping[str, Any]) -> Iterator[Block]:
-    left = debias.get("predictability_left")
-    found = {"before": debias.get("predictability"), "after": left}
-    if not left:
-        # No column went or changed but the sensitive ones, which are not asked.
-        found = {"before and after": debias.get("predictability")}
-    found = {when: features for when, features in found.items() if features}
+    found = {}
+    if at_first := debias.get("predictability"):
+        left = debias.get("predictability_left")
+        # Without the second no column went or changed but the sensitive ones, which are not asked.
+        found = {"before": at_first, "after": left} if left else {"before and after": at_first}
     if found:
         yield _TOLD
         rows = [
