@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -26,10 +25,11 @@ from tasks._approvals import parse_approvals, read_approvals, refused
 from tasks._card import CardParams, asked_beside, document, lineage
 from tasks._params import key, load_params
 from tasks._provenance import figures_of, provenance, records
+from tasks._recorded import require_recorded
 from tasks._stage import arguments, command, measured, read_report, to_json, write_report
 
 _LOCK = Path("dvc.lock")
-"""For the card in the bundle alone: no output depends on it."""
+"""For the card in the bundle, and to refuse altered reports: no output depends on it."""
 
 
 class DeployParams(CardParams):
@@ -141,16 +141,11 @@ def _explain(verdict: str, gates: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def arguments_of(argv: Sequence[str] | None) -> Namespace:
-    """The stage's arguments, as dvc.yaml has them."""
-    return arguments(
+def main(argv: Sequence[str] | None = None) -> None:
+    args = arguments(
         "deploy", argv, "encoder", "model", "decision", "evaluation", "approvals", "key-id", "registry", "report",
         several=["reports"],
     )  # fmt: skip
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    args = arguments_of(argv)
     params = load_params(DeployParams, args.params)
     with measured("deploy", args.report):
         vault = open_vault(params.project, args.key_id)
@@ -159,8 +154,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         rule = Decision.from_json(vault.read(args.decision, role="decision", schema=DECISION_SCHEMA))
         candidate = content_digest(vault, encoder, model, rule.content())
         evaluation, approvals = read_report(args.evaluation), read_approvals(args.approvals)
-        deployment = run(encoder, model, rule, candidate, evaluation, approvals, params)
         reports = {str(path): _read_bytes(path) for path in (*args.reports, args.evaluation)}
+        lock = _LOCK.read_bytes() if _LOCK.is_file() else None
+        # DVC has recorded what is upstream; by hand, or by `dvc repro -s`, nobody else would look.
+        require_recorded(reports, str(args.evaluation), lock)
+        deployment = run(encoder, model, rule, candidate, evaluation, approvals, params)
         # For the card in the bundle alone, as dvc.lock is.
         reports |= asked_beside(args.report.parent, candidate)
         before = {stage: record for stage, record in records().items() if stage != "deploy"}
@@ -170,7 +168,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             params,
             before,
             lineage(
-                _LOCK.read_bytes() if _LOCK.is_file() else None,
+                lock,
                 args.key_id.read_text().strip(),
                 {**before, "deploy": {"run": now}},
                 now["git_revision"],

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from flows.commands.approve import APPROVALS
 
+_USE = (
+    ". .venv/bin/activate",
+    "lockstep up       the Prefect UI, and a nightly run",
+    "lockstep serve    scores over HTTP",
+    "lockstep predict TABLE --out scores.parquet.sealed",
+    "lockstep init TABLE --target COL --sensitive A,B    your own table",
+)
+_PROMOTE = ("lockstep deploy    makes it the champion",)
+_IMPROVE = (
+    "improve the model, or review evaluate.gates in params.yaml; then `lockstep run`",
+    "or let it pass under your name: `lockstep approve --reason WHY`; then `lockstep run`, which deploys it",
+)
 
-def outcome(root: Path, evaluation: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the verdict, the gates that did not pass, which bundle is served, and what to do next.
+
+class Outcome(NamedTuple):
+    """Lines for a person: what came of it, and what to do next."""
+
+    told: list[str]
+    steps: tuple[str, ...]
+
+
+def outcome(root: Path, evaluation: Mapping[str, Any]) -> Outcome:
+    """The verdict, the gates that did not pass, and which bundle is served.
 
     Parameters
     ----------
@@ -24,28 +44,28 @@ def outcome(root: Path, evaluation: Mapping[str, Any]) -> Iterator[str]:
 
     candidate, gates = evaluation["candidate"], evaluation["gates"]
     approvals = parse_approvals(read_approvals(root / APPROVALS))
-    yield f"Verdict: {evaluation['verdict']}"
+    told = [f"Verdict: {evaluation['verdict']}"]
     for gate in gates:
         if gate["verdict"] != "pass":
             approval = approval_of(gate, candidate, approvals)
-            yield f"  {describe(gate)}{f'; approved by {approval.by}' if approval else ''}"
-            yield f"    {what_it_is(gate)}"
+            told.append(f"  {describe(gate)}{f'; approved by {approval.by}' if approval else ''}")
+            told.append(f"    {what_it_is(gate)}")
     served = champion()
     where = f"{served.name} version {served.version}, {champion_directory()}" if served else ""
-    is_served = served is not None and served.candidate == candidate
+    stays = f"The champion stays: {where}" if served else "No champion was found."
+    # One candidate may be deployed with two thresholds.
+    is_served = (
+        served is not None
+        and served.candidate == candidate
+        and served.threshold in (None, evaluation["metrics"].get("threshold"))
+    )
     if refused(gates, candidate, approvals):
-        if is_served:
-            yield f"It would not be deployed now. It is the champion already, and stays: {where}"
-        else:
-            yield f"It is not deployed. {f'The champion stays: {where}' if served else 'No champion was found.'}"
-        yield (
-            "Next:    improve the model and `lockstep run`; or `lockstep approve --reason WHY`, then `lockstep run`, "
-            "which deploys it under your name"
+        now = (
+            f"It would not be deployed now. It is the champion already, and stays: {where}"
+            if is_served
+            else f"It is not deployed. {stays}"
         )
-    elif is_served:
-        yield f"Bundle:  {champion_directory()}"
-    else:
-        yield "It is not deployed yet. " + (
-            f"The champion is {where}" if served else "No champion was found."
-        )
-        yield "Next:    `lockstep deploy`"
+        return Outcome([*told, now], _IMPROVE)
+    if is_served:
+        return Outcome([*told, f"Bundle:  {champion_directory()}"], _USE)
+    return Outcome([*told, f"It is not deployed yet. {stays}"], _PROMOTE)

@@ -48,25 +48,18 @@ def results() -> None:
         gates.add_row(gate["gate"], figure_of(gate), interval_of(gate), asked_of(gate), gate["verdict"])
     console.print(gates)
     console.print(_candidates())
-    for line in outcome(root, evaluation):
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
-    if stale := notice(root):
-        console.print(stale, soft_wrap=True, highlight=False, markup=False)
-    warned = _read("reports/validate.json").get("n_warned", 0)
-    if warned:
-        console.print(
+    came = outcome(root, evaluation)
+    lines = [*came.told, *filter(None, [notice(root)])]
+    if warned := _read("reports/validate.json").get("n_warned", 0):
+        lines.append(
             f"Source:  {warned:,} warnings of the expectation suite; reports/validation.html shows them"
         )
-    console.print(
-        "Look further:  `lockstep report`  reports/  reports/validation.html  `dvc plots show`  `dvc dag`\n"
-        "Next:          . .venv/bin/activate\n"
-        "               lockstep up       the Prefect UI, and a nightly run\n"
-        "               lockstep serve    scores over HTTP\n"
-        "               lockstep predict TABLE --out scores.parquet.sealed\n"
-        "               lockstep init TABLE --target COL --sensitive A,B    your own table",
-        highlight=False,
-        soft_wrap=True,
+    lines.append(
+        "Look further:  `lockstep report`  reports/  reports/validation.html  `dvc plots show`  `dvc dag`"
     )
+    lines += [f"{'' if i else 'Next:':15}{step}" for i, step in enumerate(came.steps)]
+    for line in lines:
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 def _candidates() -> Any:

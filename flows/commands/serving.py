@@ -28,17 +28,9 @@ RegistryOption = Annotated[
 
 def deploy() -> None:
     """Promote the candidate of the last run by hand, as the pipeline's last stage does."""
-    from flows._recorded import EVALUATION, lock_of, require_genuine
-    from tasks.deploy import arguments_of, main
+    from tasks.deploy import main
 
-    argv = stage_arguments("deploy")
-    args = arguments_of(argv)
-    # As DVC does before it runs the stage.
-    paths = [path for path in (args.evaluation, *args.reports) if path.is_file()]
-    reports = {str(path): path.read_bytes() for path in paths}
-    if EVALUATION in reports:
-        require_genuine(reports, lock_of(Path()))
-    main(argv)
+    main(stage_arguments("deploy"))
 
 
 def serve(

@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -140,34 +139,33 @@ def test_a_verdict_that_was_changed_by_hand_is_neither_shown_nor_approved(projec
         approve("x", [])
 
 
-def _outcome(project: Path) -> str:
-    return "\n".join(outcome(project, read_evaluation(project)))
+def _told(project: Path) -> str:
+    told, steps = outcome(project, read_evaluation(project))
+    return "\n".join([*told, *steps])
 
 
 def test_the_outcome_names_what_failed_what_stays_and_what_to_do(project: Path) -> None:
     failed = f"Verdict: fail\n  {FAILED}: fail; 0.3100, asked: at most 0.25 (1,200 rows)"
     what = "    How far apart the shares of positive decisions are between the two groups of sex that differ most, "
     what += "among the positive rows or among the others, whichever is more"
-    assert _outcome(project).startswith(
-        f"{failed}\n{what}\nIt is not deployed. No champion was found.\nNext:    improve"
-    )
+    assert _told(project).startswith(f"{failed}\n{what}\nIt is not deployed. No champion was found.\nimprove")
     published(Path("registry"), other_bundle())
-    told = _outcome(project)
-    assert told.startswith(
-        f"{failed}\n{what}\nIt is not deployed. The champion stays: income version 1, registry/income/1"
-    )
+    stays = "The champion stays: income version 1, registry/income/1"
+    told = _told(project)
+    assert told.startswith(f"{failed}\n{what}\nIt is not deployed. {stays}")
     assert "`lockstep approve --reason WHY`" in told
     approve("A pilot.", [])
-    told = _outcome(project)
-    assert (
-        f"{failed}; approved by A Tester <tester@example.org>\n{what}\nIt is not deployed yet. The champion is"
-        in told
+    assert _told(project) == (
+        f"{failed}; approved by A Tester <tester@example.org>\n{what}\nIt is not deployed yet. {stays}\n"
+        "lockstep deploy    makes it the champion"
     )
-    assert told.endswith("`lockstep deploy`")
     main(deploy_arguments())
-    assert _outcome(project).endswith("\nBundle:  registry/income/2")
+    assert "\nBundle:  registry/income/2\n. .venv/bin/activate\n" in _told(project)
+    # The same model decides by another threshold now.
+    evaluated({**a_failure("fail", 0.31), "metrics": {"roc_auc": 0.96, "threshold": 0.4}})
+    assert "It is not deployed yet. The champion stays: income version 2" in _told(project)
 
 
 def test_the_outcome_of_a_champion_that_would_not_pass_now(project: Path) -> None:
-    published(Path("registry"), replace(bundle(), manifest=replace(bundle().manifest, verdict="pass")))
-    assert "It is the champion already, and stays: income version 1" in _outcome(project)
+    published(Path("registry"), bundle())
+    assert "It is the champion already, and stays: income version 1" in _told(project)
