@@ -118,8 +118,8 @@ class Clock:
         signal.setitimer(self.timer, max(seconds, 1e-3), 5)
         try:
             yield
-        except KeyboardInterrupt:
-            # CatBoost takes every exception of a signal's handler for this one.
+        except BaseException:
+            # Compiled code makes others of it: CatBoost a KeyboardInterrupt, scikit-learn's trees a ValueError.
             if over:
                 raise OutOfTime from None
             raise
