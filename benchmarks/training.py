@@ -27,6 +27,7 @@ from lockstep.data.encoding import Encoder
 from lockstep.data.tables import raw_columns
 from lockstep.models import batches, checkpoints, saving, training
 from lockstep.models.checkpoints import Epoch
+from lockstep.models.dropout import LEVELS, dropout_class
 from lockstep.models.network import build, build_for_training, inference
 from lockstep.models.scoring import network_inputs
 from lockstep.sealing.keyring import Keyring
@@ -48,6 +49,14 @@ def best_of(rounds: int, ways: dict[str, Callable[[], object]]) -> dict[str, tup
             run()
             taken[name].append((time.perf_counter() - wall, time.process_time() - cpu))
     return {name: (min(w for w, _ in t), min(c for _, c in t)) for name, t in taken.items()}
+
+
+def _with_keras_dropout(layer: Any) -> Any:
+    import keras
+
+    if not isinstance(layer, dropout_class()):
+        return layer
+    return keras.layers.Dropout(layer.n_dropped / LEVELS, name=layer.name)
 
 
 def main() -> None:
@@ -88,9 +97,11 @@ def main() -> None:
         return made
 
     def plain() -> Any:
-        """The same layers, trained as Keras does it."""
+        """The same layers with Keras' own dropout, trained as Keras does it."""
         training.make_deterministic(schedule.seed)
-        layers = build_for_training(network, "float32", synchronized=False)
+        layers = keras.models.clone_model(
+            build_for_training(network, "float32", synchronized=False), clone_function=_with_keras_dropout
+        )
         bare = keras.Model(layers.inputs, keras.ops.mean(layers.output, axis=1))
         optimizer = keras.optimizers.AdamW(
             1e-4, weight_decay=schedule.weight_decay, global_clipnorm=schedule.clip_norm
@@ -144,10 +155,11 @@ def main() -> None:
         for name, (seconds, _) in best_of(options.rounds, beside).items():
             print(f"  {name:22} {seconds:6.2f} s wall an epoch, {seconds / wall:.1%} of its steps")
 
-    content = saving.to_bytes(network, build(network))
+    shipped = build(network)
+    content = saving.to_bytes(network, shipped)
     with tempfile.TemporaryDirectory() as folder:
-        filed = Path(folder, "bare.keras")
-        bare.save(filed)
+        filed = Path(folder, "shipped.keras")
+        shipped.save(filed)
         loads: dict[str, Callable[[], object]] = {
             "load": lambda: saving.from_bytes(content),
             "load by keras": lambda: keras.models.load_model(filed),

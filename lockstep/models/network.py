@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
+from lockstep.models.dropout import dropout_class
+
 Normalization = Literal["batch", "layer", "none"]
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -142,7 +144,7 @@ def _tower(network: Network, inputs: dict[str, Any], prefix: str, training: _Tra
         return {"name": prefix + name, "dtype": policy}
 
     def dropped(share: float, name: str, value: Any) -> Any:
-        return layers.Dropout(share, **named(name))(value) if share else value
+        return dropout_class()(share, **named(name))(value) if share else value
 
     def dense(units: int, **options: Any) -> Any:
         if members == 1:
