@@ -50,10 +50,7 @@ def _runs(runs: Sequence[Mapping[str, Any]], revision_now: str | None) -> Iterat
         commits,
     )
     if revision_now and revision_now not in [run["git_revision"] for run in runs]:
-        yield (
-            f"The workspace has moved on since: it stood at {revision_now} when this card was made, and what is new "
-            "there is not in this model."
-        )
+        yield f"The workspace has moved on since: it stood at {revision_now} when this card was made."
     libraries = dict.fromkeys(name for run in runs for name in run["versions"])
     of_runs = stages if len({str(run["versions"]) for run in runs}) > 1 else ["version"]
     rows = [(name, *(run["versions"].get(name, "") for run in runs[: len(of_runs)])) for name in libraries]

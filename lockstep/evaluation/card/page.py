@@ -41,6 +41,7 @@ figure{margin:.8rem 0}figure svg{max-width:100%;height:auto;min-width:26rem}figc
 .pass{background:#d2f4d9;color:#0b4a1e}.fail{background:#ffdcd9;color:#7d0b0b}.unclear{background:#fff0c2;color:#5c3d00}
 .blank{background:#fff0c2;color:#5c3d00;padding:0 .35rem;border:1px dashed #5c3d00}
 header .verdict{font-size:1.1rem;padding:.2rem .9rem}
+@media (max-width:30rem){th,td{padding:.2rem .3rem}}
 @media screen and (min-width:60rem){
 figure:has(+figure),figure+figure{display:inline-block;width:49%;vertical-align:top}}
 footer{font-size:.85rem;color:#4d545c;margin-top:3rem}
