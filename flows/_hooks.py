@@ -1,8 +1,9 @@
-"""Three places of DVC that are replaced, each by its name in DVC's modules.
+"""Four places of DVC that are replaced, each by its name in DVC's modules.
 
 - `dvc.stage.run.cmd_run` hands the command to the caller's `Execute` instead of running it;
 - `dvc.rwlock.rwlock` tells stages of one process apart, which DVC takes for one owner;
-- `dvc.dvcfile.modify_yaml` replaces dvc.lock in one step, where DVC truncates it before it writes.
+- `dvc.dvcfile.modify_yaml` replaces dvc.lock in one step, where DVC truncates it before it writes;
+- `dvc.dependency.param.load_path` parses the same params.yaml once, where DVC does so once a stage.
 """
 
 from __future__ import annotations
@@ -11,15 +12,18 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import dvc.dependency.param
 import dvc.dvcfile
 import dvc.rwlock
 import dvc.stage.run
 from dvc.lock import LockError
 from dvc.utils.serialize import dumps_yaml
-from dvc.utils.serialize._yaml import parse_yaml_for_update
+from dvc.utils.serialize._yaml import parse_yaml, parse_yaml_for_update
 
 from lockstep.errors import StageFailed
 from lockstep.files import write_atomic
@@ -72,6 +76,7 @@ class _Here(threading.local):
 here = _Here()
 _dvc_cmd_run = dvc.stage.run.cmd_run
 _dvc_rwlock = dvc.rwlock.rwlock
+_dvc_load_path = dvc.dependency.param.load_path
 
 
 def patiently(lock: Callable[[], None]) -> Callable[[], None]:
@@ -139,6 +144,23 @@ def _modify_yaml(path: str, fs: Any = None) -> Iterator[Any]:
     write_atomic(file, dumps_yaml(data).encode())
 
 
+@lru_cache(maxsize=2)
+def _parsed(text: str, path: str) -> Any:
+    return parse_yaml(text, path)
+
+
+def _load_path(path: str, fs: Any = None, **options: Any) -> Any:
+    if options or not path.endswith(".yaml"):
+        return _dvc_load_path(path, fs, **options)
+    try:
+        text = Path(path).read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        # In DVC's words.
+        return _dvc_load_path(path, fs)
+    return deepcopy(_parsed(text, path))
+
+
 dvc.stage.run.cmd_run = _cmd_run
 dvc.rwlock.rwlock = _rwlock
 dvc.dvcfile.modify_yaml = _modify_yaml
+dvc.dependency.param.load_path = _load_path

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from flows import _hooks
 from flows.commands._stale import notice
 from tests.flows.conftest import lockstep, repro, write
 
@@ -56,7 +57,10 @@ def test_what_changed_is_named_once(root: Path) -> None:
     assert notice(root) is None
     write(root, {"params.yaml": "train: {epochs: 5}\n"})
     told = "Changed since: params.yaml: train.epochs 14 -> 5. `lockstep run` brings this up to date."
+    parsed = _hooks._parsed.cache_info().misses
     assert notice(root) == told
+    # Two stages read it.
+    assert _hooks._parsed.cache_info().misses == parsed + 1
     (root / "dvc.lock").rename(root / "kept")
     assert notice(root) is None
     (root / "kept").rename(root / "dvc.lock")
