@@ -210,14 +210,15 @@ def _described(
 def _parity_limits(
     validation: pa.Table, public: Mapping[str, Sequence[str]], params: DecisionParams, reserve: float
 ) -> dict[str, ParityLimit]:
-    """By sensitive feature: its groups that are large enough, and their gate less the reserve."""
+    """By sensitive feature with two groups that are large enough: these, and their gate less the reserve."""
     require(validation, [columns.audit(s) for s in params.sensitive], "data.sensitive")
     limits = {}
     for name, groups in named_groups(validation, params.sensitive, public, params.min_category_rows).items():
         rows = Counter(groups)
         large = [group if rows[group] >= params.min_group_rows else None for group in groups]
         gate = params.gates.demographic_parity_difference[name]
-        limits[name] = ParityLimit(np.array(large, dtype=object), gate * (1.0 - reserve))
+        if len({*large} - {None}) > 1:
+            limits[name] = ParityLimit(np.array(large, dtype=object), gate * (1.0 - reserve))
     return limits
 
 

@@ -37,9 +37,10 @@ def require_recorded(
     for path, content in reports.items():
         known, found = recorded.get(path), hashlib.md5(content, usedforsecurity=False).hexdigest()
         if found != known and (known or path == evaluation):
+            remedy = "Commit reports/ and dvc.lock of one run." if whose else "`lockstep run` writes it anew."
             raise ReportAltered(
                 f"{path}{whose} is not what its stage wrote: its md5 is {found}, and dvc.lock has "
-                f"{known or 'none of it'}. `lockstep run` writes it anew."
+                f"{known or 'none of it'}. {remedy}"
             )
 
 

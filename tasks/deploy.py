@@ -200,7 +200,7 @@ def _with_surroundings(manifest: Manifest, before: Mapping[str, Any]) -> Manifes
     return replace(
         manifest,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        git_revision=before["train"]["run"]["git_revision"] if "train" in before else None,
+        git_revision=before.get("train", {}).get("run", {}).get("git_revision"),
         measured=figures_of(before) or None,
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from flows.commands._project import is_demo
 from flows.commands.approve import APPROVALS
 
 _USE = (
@@ -13,12 +14,15 @@ _USE = (
     "lockstep up       the Prefect UI, and a nightly run",
     "lockstep serve    scores over HTTP",
     "lockstep predict TABLE --out scores.parquet.sealed",
-    "lockstep init TABLE --target COL --sensitive A,B    your own table",
 )
+_BEGIN = ("lockstep init TABLE --target COL --sensitive A,B    your own table",)
 _PROMOTE = ("lockstep deploy    makes it the champion",)
 _IMPROVE = (
     "improve the model, or review evaluate.gates in params.yaml; then `lockstep run`",
     "or let it pass under your name: `lockstep approve --reason WHY`; then `lockstep run`, which deploys it",
+)
+_BRING = (
+    "insufficient evidence: bring more rows, or review split.test_share and evaluate.min_group_rows in params.yaml",
 )
 
 
@@ -59,13 +63,16 @@ def outcome(root: Path, evaluation: Mapping[str, Any]) -> Outcome:
         and served.candidate == candidate
         and served.threshold in (None, evaluation["metrics"].get("threshold"))
     )
-    if refused(gates, candidate, approvals):
+    if standing := refused(gates, candidate, approvals):
         now = (
             f"It would not be deployed now. It is the champion already, and stays: {where}"
             if is_served
             else f"It is not deployed. {stays}"
         )
-        return Outcome([*told, now], _IMPROVE)
+        lacking = any(gate["verdict"] == "insufficient evidence" for gate in standing)
+        return Outcome([*told, now], (*_IMPROVE, *(_BRING if lacking else ())))
     if is_served:
-        return Outcome([*told, f"Bundle:  {champion_directory()}"], _USE)
+        return Outcome(
+            [*told, f"Bundle:  {champion_directory()}"], (*_USE, *(_BEGIN if is_demo(root) else ()))
+        )
     return Outcome([*told, f"It is not deployed yet. {stays}"], _PROMOTE)

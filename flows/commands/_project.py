@@ -11,6 +11,9 @@ from typing import Any
 from flows._rwlock import mend
 from lockstep.errors import UsageError
 
+DEMO_STAGE = "sample"
+"""The stage, and section of params.yaml, that the demo alone has."""
+
 
 def project_root() -> Path:
     """The working directory, where it is a project.
@@ -24,6 +27,11 @@ def project_root() -> Path:
     if not (root / "dvc.yaml").is_file():
         raise UsageError(f"{root} has no dvc.yaml. Go to the directory of your project.")
     return root
+
+
+def is_demo(root: Path) -> bool:
+    """Whether `lockstep init` has not yet made the project at `root` one of an own table."""
+    return DEMO_STAGE in read_yaml(root / "params.yaml")
 
 
 def check_python() -> None:

@@ -13,10 +13,14 @@ import typer
 
 from flows._refresh import DECLARATION
 from flows._yaml import dump, load
+from flows.commands._project import DEMO_STAGE
 from lockstep.errors import UsageError
 
-_DEMO_STAGE = "sample"
 _READERS = ("validate", "encrypt")
+_BOUNDS = {
+    **dict.fromkeys(("roc_auc", "average_precision", "explanation_agreement"), "at least"),
+    "robustness": "at that strength a loss of at most",
+}
 _GATES_COMMENT = "absolute; set them before you look at a result"
 
 
@@ -51,6 +55,7 @@ def init(
 ) -> None:
     """Make this clone the project of your own table: params.yaml, expectation suite, dvc.yaml, key."""
     from flows.commands._profile_table import show
+    from lockstep.data.findings import few_groups
     from lockstep.data.profile import profile, to_json
     from lockstep.data.project import find_roles
     from lockstep.data.sources import open_source
@@ -65,7 +70,7 @@ def init(
     params = load(Path("params.yaml"))
     least = int(params["data"]["min_category_rows"])
     roles = find_roles(table, target, positive, groups, least, time=time, id_column=id_column)
-    fresh = _DEMO_STAGE in params
+    fresh = DEMO_STAGE in params
     if not fresh and not force:
         raise UsageError(
             f"This is the project {params['project']!r} already; a second `lockstep init` writes its suite, gates and "
@@ -92,7 +97,8 @@ def init(
         outputs[str(DECLARATION)] = replace(declaration, fingerprint=fingerprint).to_json()
     for path, text in outputs.items():
         write_atomic(path, text)
-    show(roles, project, keys, list(outputs))
+    thin = few_groups(table, groups, params["split"]["test_share"], params["evaluate"]["min_group_rows"])
+    show(replace(roles, notes=(*roles.notes, *thin)), project, keys, list(outputs))
 
 
 def _slug(text: str) -> str:
@@ -111,7 +117,7 @@ def _params(params: Any, roles: Any, project: str, name: str, encoding: str) -> 
         sequence.fa.set_flow_style()
         return sequence
 
-    params.pop(_DEMO_STAGE, None)
+    params.pop(DEMO_STAGE, None)
     params["project"] = project
     data = CommentedMap(
         target=roles.target,
@@ -140,7 +146,10 @@ def _params(params: Any, roles: Any, project: str, name: str, encoding: str) -> 
     # The comments on the gates give reasons that hold for the table before.
     evaluate.pop("gates")
     evaluate.ca.items.pop("gates", None)
-    evaluate["gates"] = CommentedMap(default_gates(roles.classes, roles.positive, roles.sensitive, rate))
+    gates = CommentedMap(default_gates(roles.classes, roles.positive, roles.sensitive, rate))
+    for gate in gates:
+        gates.yaml_add_eol_comment(_BOUNDS.get(gate, "at most"), gate)
+    evaluate["gates"] = gates
     evaluate.yaml_set_comment_before_after_key("gates", before=_GATES_COMMENT, indent=2)
     params["deploy"]["name"] = name
     for said in params["card"]:
@@ -150,7 +159,7 @@ def _params(params: Any, roles: Any, project: str, name: str, encoding: str) -> 
 
 def _graph(graph: Any, source: str) -> bytes:
     stages = graph["stages"]
-    stages.pop(_DEMO_STAGE, None)
+    stages.pop(DEMO_STAGE, None)
     for name in _READERS:
         stage = stages[name]
         words = shlex.split(str(stage["cmd"]))

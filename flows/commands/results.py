@@ -43,7 +43,8 @@ def results() -> None:
     console.print(figures)
     gates = Table(title="Gates", title_justify="left")
     for column in ("gate", "figure", "95 % interval", "threshold", "verdict"):
-        gates.add_column(column)
+        # Names that differ at their ends must not be cut.
+        gates.add_column(column, overflow="fold")
     for gate in evaluation["gates"]:
         gates.add_row(gate["gate"], figure_of(gate), interval_of(gate), asked_of(gate), gate["verdict"])
     console.print(gates)

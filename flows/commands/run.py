@@ -10,6 +10,7 @@ import typer
 from flows.commands._flow import run_flow
 from flows.commands._project import check_python, project_root, recover
 from flows.commands._up_to_date import nothing_to_do
+from lockstep.errors import UsageError
 
 
 def run(
@@ -37,6 +38,8 @@ def run(
     root = project_root()
     check_python()
     recover(root)
+    if name and not overrides:
+        raise UsageError("--name is for an experiment: set a parameter too, such as --set train.epochs=5.")
     # Each of these judges the parameters, for a server takes long to start.
     if overrides:
         from flows._experiments import plan, unused
@@ -48,7 +51,7 @@ def run(
         from flows._parameters import require_good
 
         require_good(root, Pipeline(root, stages or ()), force=True)
-    elif not name and nothing_to_do(root, *(stages or ()), allow_missing=allow_missing):
+    elif nothing_to_do(root, *(stages or ()), allow_missing=allow_missing):
         return
     run_flow(
         root,

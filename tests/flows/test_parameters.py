@@ -108,6 +108,12 @@ def test_the_command_line_says_so_before_a_server_starts(root: Path, arguments: 
     assert "server" not in done.stdout
 
 
+def test_a_name_is_for_an_experiment(root: Path) -> None:
+    done = lockstep(root, "run", "--name", "shorter")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--set train.epochs=5" in done.stderr
+
+
 @pytest.mark.parametrize(("name", "line"), [("params.yaml", 2), ("dvc.yaml", 16)])
 def test_what_is_no_yaml_is_named_with_its_line(root: Path, name: str, line: int) -> None:
     write(root, {name: (PARAMS if name == "params.yaml" else GRAPH).split("nested")[0] + "a: ["})

@@ -33,7 +33,11 @@ def threshold(run: Run) -> dict[str, Any]:
     limits, reserve = {}, run.evaluate["parity_reserve"]
     if reserve is not None:
         gates = run.evaluate["gates"]["demographic_parity_difference"]
-        limits = {feature: gates[feature] * (1 - reserve) for feature in run.sensitive}
+        limits = {
+            feature: gates[feature] * (1 - reserve)
+            for feature in run.sensitive
+            if len(_large(run, run.groups(table, feature))) > 1
+        }
     groups = {feature: run.groups(table, feature) for feature in limits}
     chosen = {
         "without_limits": _best(run, labels, probability, {}, {}),
@@ -45,6 +49,10 @@ def threshold(run: Run) -> dict[str, Any]:
     }
 
 
+def _large(run: Run, names: Any) -> list[str]:
+    return sorted(g for g, n in Counter(names).items() if n >= run.evaluate["min_group_rows"])
+
+
 def _best(run: Run, labels: Any, probability: Any, groups: dict[str, Any], limits: dict[str, float]) -> float:
     """Try each threshold that decides rows differently, from the one that selects nobody."""
     scores = np.unique(probability)[::-1]
@@ -52,8 +60,7 @@ def _best(run: Run, labels: Any, probability: Any, groups: dict[str, Any], limit
     best, found = -np.inf, 1.0
     of_group = []
     for feature, names in groups.items():
-        large = [g for g, n in Counter(names).items() if n >= run.evaluate["min_group_rows"]]
-        of_group.append((limits[feature], [np.sort(probability[names == g]) for g in sorted(large)]))
+        of_group.append((limits[feature], [np.sort(probability[names == g]) for g in _large(run, names)]))
     positives = np.sort(probability[labels == 1])
     everybody = np.sort(probability)
     for candidate in between:

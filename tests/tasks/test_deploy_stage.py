@@ -95,6 +95,14 @@ def test_the_manifest_names_the_commit_of_the_training(project: Path) -> None:
     ]
 
 
+def test_a_training_that_recorded_its_seconds_alone_is_of_an_unknown_commit(project: Path) -> None:
+    Path(".lockstep/measured").mkdir(parents=True)
+    Path(".lockstep/measured/train.json").write_text('{"seconds": 9.5}')
+    main(deploy_arguments())
+    manifest = Registry(Path("registry"), "income").load_champion().manifest
+    assert (manifest.git_revision, manifest.measured) == (None, {"train": {"seconds": 9.5}})
+
+
 def test_deploying_again_changes_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(deploy_arguments())
     before = _tree(project)

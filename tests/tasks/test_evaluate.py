@@ -95,6 +95,8 @@ def test_the_threshold_keeps_to_the_parity_gates_on_validation() -> None:
     free, limited = judged(update), judged({**update, "parity_reserve": 0.5})
     assert free.report["threshold"]["parity_limits"] == {}
     assert limited.report["threshold"]["parity_limits"] == {"sex": 0.0005}
+    few = judged({**update, "parity_reserve": 0.5, "min_group_rows": 10_000}).report["threshold"]
+    assert few == free.report["threshold"]
     figures = limited.report["threshold"]["validation"]
     assert figures["without_limits"] == free.report["threshold"]["validation"]["chosen"]
     assert figures["chosen"]["f1"] < figures["without_limits"]["f1"]

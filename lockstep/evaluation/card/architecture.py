@@ -29,20 +29,25 @@ def architecture(network: Mapping[str, Any], n_columns: int, shipped: str | None
     width = max(towers, 2) * (_BOX + _GAP) + _GAP
     middle = width / 2
     centres = [middle + (i - (towers - 1) / 2) * (_BOX + _GAP) for i in range(towers)]
-    parts: list[str] = []
-    row = _shared(parts, 0, middle, f"{n_columns} raw columns", "categories and numbers")
-    row = _shared(parts, row, middle, "Encoder", _inputs(network))
-    for layer in _layers(network):
-        for centre in centres:
-            _box(parts, row, centre, *layer)
-        row += 1
+    rows: list[tuple[list[float], str, str]] = [
+        ([middle], f"{n_columns} raw columns", "categories and numbers"),
+        ([middle], "Encoder", _inputs(network)),
+        *((centres, *layer) for layer in _layers(network)),
+    ]
     if members > 1:
-        hidden = f", of which {towers} are drawn" if towers < members else ""
-        row = _shared(parts, row, middle, "Mean of the logits", f"{members} networks side by side{hidden}")
-    row = _shared(parts, row, middle, "Calibrated probability", "Platt's scaling, folded into the last layer")
+        hidden = f", {towers} of which are drawn" if towers < members else ""
+        rows.append(([middle], "Mean of the logits", f"of {members} networks{hidden}"))
+    rows.append(([middle], "Calibrated probability", "Platt's scaling, folded into the last layer"))
     if shipped:
-        row = _shared(parts, row, middle, "LiteRT file", f"ships as {shipped}")
-    return picture("The network, from raw columns to the probability", width, _TOP + row * _STEP, parts)
+        rows.append(([middle], "LiteRT file", f"ships as {shipped}"))
+    parts: list[str] = []
+    above: list[float] = []
+    for row, (places, name, detail) in enumerate(rows):
+        for place in places:
+            _lead(parts, row, [place] if above == places else above, place)
+            _box(parts, row, place, name, detail)
+        above = places
+    return picture("The network, from raw columns to the probability", width, _TOP + len(rows) * _STEP, parts)
 
 
 def _inputs(network: Mapping[str, Any]) -> str:
@@ -65,15 +70,16 @@ def _outputs(n: int) -> str:
     return "1 output" if n == 1 else f"{n} outputs"
 
 
-def _shared(parts: list[str], row: int, centre: float, name: str, detail: str) -> int:
-    _box(parts, row, centre, name, detail)
-    return row + 1
+def _lead(parts: list[str], row: int, above: Sequence[float], centre: float) -> None:
+    """Draw how the boxes `above` lead to that at `centre`."""
+    gap = _STEP - _HEIGHT
+    for start in above:
+        bend = f"M{start:g} {_TOP + row * _STEP - gap}v{gap / 2:g}H{centre:g}v{gap / 2:g}"
+        parts.append(f'<path d="{bend}" fill="none" stroke="#57606a"/>')
 
 
 def _box(parts: list[str], row: int, centre: float, name: str, detail: str) -> None:
     top = _TOP + row * _STEP
-    if row:
-        parts.append(f'<path d="M{centre:g} {top - (_STEP - _HEIGHT)}v{_STEP - _HEIGHT}" stroke="#57606a"/>')
     parts.append(
         f'<rect x="{centre - _BOX / 2:g}" y="{top}" width="{_BOX}" height="{_HEIGHT}" rx="6" fill="#eef4ff" '
         f'stroke="#1f6feb"/>'

@@ -139,7 +139,7 @@ def _predicted(model: Mapping[str, Any]) -> str:
     positive = model.get("positive")
     if positive is None:
         return f"{model['target']}, one of several classes"
-    return f"whether {model['target']} is {positive!r} (a row of which it is counts as positive)"
+    return f"whether {model['target']} is {positive!r} (such a row counts as positive)"
 
 
 def page(heading: str, lines: Sequence[tuple[str, Any]], parts: Sequence[Section], created: str) -> bytes:

@@ -41,7 +41,7 @@ _SHOWN_PARTS = {
     "candidate", "verdict", "gates", "metrics", "intervals", "n_test", "labels", "unseen", "fairness",
     "explanations", "alternatives", "reliability", "robustness", "membership", "threshold",
 }  # fmt: skip
-_MOST_ASSOCIATED = 10
+_MOST_DRAWN = 10
 
 
 def sections(document: Document) -> list[Section]:
@@ -120,7 +120,7 @@ def _explanations(document: Document) -> Iterator[Block]:
     most = sorted(columns.items(), key=lambda item: -item[1]["mean_absolute_shap"])
     whole = sum(figures["mean_absolute_shap"] for figures in columns.values())
     if whole:
-        shares = {name: figures["mean_absolute_shap"] / whole for name, figures in most[:_MOST_ASSOCIATED]}
+        shares = {name: figures["mean_absolute_shap"] / whole for name, figures in most[:_MOST_DRAWN]}
         heading = "Share of the mean absolute SHAP values"
         yield Picture(
             bars(heading, shares), f"{heading}, of the columns that count most for the model that ships"

@@ -161,9 +161,19 @@ def test_the_outcome_names_what_failed_what_stays_and_what_to_do(project: Path) 
     )
     main(deploy_arguments())
     assert "\nBundle:  registry/income/2\n. .venv/bin/activate\n" in _told(project)
+    assert "lockstep init" not in _told(project)
+    with Path("params.yaml").open("a") as params:
+        params.write("sample: {share: 1.0}\n")
+    assert "\nlockstep init TABLE" in _told(project)
     # The same model decides by another threshold now.
     evaluated({**a_failure("fail", 0.31), "metrics": {"roc_auc": 0.96, "threshold": 0.4}})
     assert "It is not deployed yet. The champion stays: income version 2" in _told(project)
+
+
+def test_the_outcome_of_insufficient_evidence_says_what_to_bring(project: Path) -> None:
+    assert "bring more rows" not in _told(project)
+    evaluated(a_failure("insufficient evidence", None))
+    assert _told(project).endswith("review split.test_share and evaluate.min_group_rows in params.yaml")
 
 
 def test_the_outcome_of_a_champion_that_would_not_pass_now(project: Path) -> None:

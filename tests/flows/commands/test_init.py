@@ -188,9 +188,17 @@ def test_what_is_found_is_printed_with_advice_and_nothing_rare(
         "sensitive",
         "time",
         "no: 150, yes: 50",
+        "0 of the 2 groups of sex will have the 200 test rows",
         "Next: ",
     ):
         assert words in printed
+    text = (clone / "params.yaml").read_text()
+    for gate in (
+        "roc_auc: 0.7  # at least",
+        "brier: 0.1875 # at most",
+        "robustness: # at that strength a loss of at most",
+    ):
+        assert f"\n    {gate}\n" in text
     written = b"".join(files(clone).values()).decode()
     assert "CANARY" not in printed + written
     assert "town" in written

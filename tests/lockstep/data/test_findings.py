@@ -12,7 +12,7 @@ import pytest
 from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.metrics import roc_auc_score
 
-from lockstep.data.findings import Finding, duplicates, look_at
+from lockstep.data.findings import Finding, duplicates, few_groups, look_at
 from lockstep.data.leaks import Labels, separation
 from lockstep.data.project import find_roles
 from lockstep.errors import DataError
@@ -123,6 +123,13 @@ def test_twins_and_contradictions() -> None:
     assert sentences[0].startswith("2 rows (40.0%) repeat")
     assert sentences[1].startswith("2 rows (40.0%) share all features with a row of another label")
     assert duplicates(pa.table({"a": [1, 2]}), ["a"], np.array([0, 1])) == []
+
+
+def test_features_with_fewer_than_two_groups_that_are_large_enough_are_named() -> None:
+    table = pa.table({"sex": ["f"] * 50 + ["m"] * 50, "race": ["a"] * 60 + ["b"] * 31 + ["c"] * 9})
+    assert few_groups(table, ["sex", "race"], 0.2, 6) == []
+    (sentence,) = few_groups(table, ["sex", "race"], 0.2, 10)
+    assert sentence.startswith("1 of the 3 groups of race will have the 10 test rows")
 
 
 def test_real_tables_have_no_leak() -> None:

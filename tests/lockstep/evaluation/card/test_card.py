@@ -188,7 +188,15 @@ def test_the_network_is_drawn(members: int) -> None:
     texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
     assert texts.count("Dense, 64 units") == min(members, 3)
     assert ("Mean of the logits" in texts) == (members > 1)
+    bends = [path.get("d", "") for path in root.iter("{http://www.w3.org/2000/svg}path")]
+    assert len({d for d in bends if not _straight(d)}) == {1: 0, 2: 4, 9: 4}[members]
     assert root.get("aria-label")
+
+
+def _straight(path: str) -> bool:
+    """Whether a line between two boxes ends where it started, seen from above."""
+    start, end = re.fullmatch(r"M(\S+) \S+?v\S+?H(\S+?)v\S+", path).groups()  # type: ignore[union-attr]
+    return start == end
 
 
 def test_a_guide_is_drawn_dashed() -> None:
