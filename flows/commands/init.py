@@ -140,6 +140,8 @@ def _params(params: Any, roles: Any, project: str, name: str, encoding: str) -> 
     data.yaml_add_eol_comment("of a CSV without a byte order mark", "encoding")
     data.yaml_add_eol_comment("a category shared by fewer rows is a person's value", "min_category_rows")
     params["data"] = data
+    # The blank line between them belonged to the section before.
+    params.yaml_set_comment_before_after_key("validate", before="\n")
     evaluate = params["evaluate"]
     rate = judgeable_rate(params["split"]["test_share"] * roles.n_rows)
     evaluate["attack_false_positive_rate"] = rate

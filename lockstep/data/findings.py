@@ -97,14 +97,14 @@ def duplicates(table: pa.Table, features: Sequence[str], labels: Codes) -> list[
 
 
 def few_groups(table: pa.Table, sensitive: Sequence[str], test_share: float, min_rows: int) -> list[str]:
-    """A sentence on each sensitive feature of which fewer than two groups will have `min_rows` test rows."""
+    """A sentence on each sensitive feature of which fewer than two groups can expect `min_rows` test rows."""
     sentences = []
     for name in sensitive:
         rows = pc.value_counts(table[name]).field("counts").to_numpy()
         large = int((rows * test_share >= min_rows).sum())
         if large < 2:
             sentences.append(
-                f"{large} of the {len(rows)} groups of {name} will have the {min_rows:,} test rows that "
+                f"{large} of the {len(rows)} groups of {name} can be expected to have the {min_rows:,} test rows that "
                 "evaluate.min_group_rows asks for; without two of them, its gates end in insufficient evidence"
             )
     return sentences

@@ -188,7 +188,7 @@ def test_what_is_found_is_printed_with_advice_and_nothing_rare(
         "sensitive",
         "time",
         "no: 150, yes: 50",
-        "0 of the 2 groups of sex will have the 200 test rows",
+        "0 of the 2 groups of sex can be expected to have the 200 test rows",
         "Next: ",
     ):
         assert words in printed

@@ -129,7 +129,7 @@ def test_features_with_fewer_than_two_groups_that_are_large_enough_are_named() -
     table = pa.table({"sex": ["f"] * 50 + ["m"] * 50, "race": ["a"] * 60 + ["b"] * 31 + ["c"] * 9})
     assert few_groups(table, ["sex", "race"], 0.2, 6) == []
     (sentence,) = few_groups(table, ["sex", "race"], 0.2, 10)
-    assert sentence.startswith("1 of the 3 groups of race will have the 10 test rows")
+    assert sentence.startswith("1 of the 3 groups of race can be expected to have the 10 test rows")
 
 
 def test_real_tables_have_no_leak() -> None:
