@@ -56,7 +56,7 @@ def _gates(documents: _Pair, names: tuple[str, str]) -> Table:
     ]
     gates = dict.fromkeys((*found[0], *found[1]))
     rows = [(words(gate), found[0].get(gate), found[1].get(gate)) for gate in gates]
-    return Table("Verdicts", ("gate", *names), rows)
+    return Table("Verdicts", ("gate", *names), rows, open=True)
 
 
 def _numbers(caption: str, documents: _Pair, names: tuple[str, str], part: Any) -> Table:

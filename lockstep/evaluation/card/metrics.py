@@ -40,16 +40,7 @@ def metrics(document: Document) -> Iterator[Block]:
 
 
 def _decision(found: Mapping[str, Any], threshold: float | None) -> Iterator[Block]:
-    if "of_groups" in found:
-        how = "Each group has thresholds of its own"
-    else:
-        how = f"A row is decided as positive from a probability of {threshold:.4g} on"
-    limits = ", ".join(
-        f"{in_unit('points', limit)} between groups of {words(feature)}"
-        for feature, limit in (found.get("parity_limits") or {}).items()
-    )
-    within = f", of those that keep the demographic parity difference there within {limits}" if limits else ""
-    yield f"{how}: the best for {words(found['chosen_for'])} on the validation rows{within}."
+    yield _of_groups(found) if "of_groups" in found else _for_everybody(found, threshold)
     on_validation = found.get("validation") or {}
     rows = [
         (words(name), *(of.get(name, "") for of in on_validation.values()))
@@ -60,3 +51,27 @@ def _decision(found: Mapping[str, Any], threshold: float | None) -> Iterator[Blo
         columns = ("metric", *map(words, on_validation))
         yield Table("What that costs, on the validation rows", columns, rows)
     yield from of_any("Decision", {name: part for name, part in found.items() if name not in _OWN_WORDS})
+
+
+def _of_groups(found: Mapping[str, Any]) -> str:
+    constraint, protected = (
+        found["of_groups"]["constraint"],
+        " & ".join(map(words, found["of_groups"]["protected"])),
+    )
+    return (
+        f"Each group of {protected} has thresholds of its own: on the validation rows the best for "
+        f"{words(found['chosen_for'])} of those that keep to {words(constraint)}. Between two of them a coin decides, "
+        "which falls alike for the same row."
+    )
+
+
+def _for_everybody(found: Mapping[str, Any], threshold: float | None) -> str:
+    limits = ", ".join(
+        f"{in_unit('points', limit)} between groups of {words(feature)}"
+        for feature, limit in (found.get("parity_limits") or {}).items()
+    )
+    within = f", of those that keep the demographic parity difference there within {limits}" if limits else ""
+    return (
+        f"A row is decided as positive from a probability of {threshold:.4g} on: the best for "
+        f"{words(found['chosen_for'])} on the validation rows{within}."
+    )

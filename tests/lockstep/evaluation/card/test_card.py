@@ -76,6 +76,14 @@ def test_how_a_probability_becomes_a_decision_is_said() -> None:
     assert "from a probability of 0.5 on: the best for F1 on the validation rows, of those that keep" in text
     assert "within 7 points between groups of sex" in text
     assert "metric without limits chosen F1 0.6 0.55" in text
+    of_groups = {"constraint": "equalized_odds", "protected": ["sex", "race"], "groups": []}
+    decided["reports"]["evaluation"]["threshold"] = {"chosen_for": "f1", "of_groups": of_groups}
+    text = _text(render(decided))
+    assert (
+        "Each group of sex &amp; race has thresholds of its own: on the validation rows the best for F1 of those"
+        in text
+    )
+    assert "keep to equalized odds" in text
 
 
 def test_every_section_stands_with_its_figures() -> None:
@@ -305,6 +313,15 @@ def test_two_runs_side_by_side() -> None:
     assert "ROC AUC 0.95 0.9 -0.05" in text
     assert "ROC AUC ✓ pass ✗ fail" in text
     assert "train.epochs 3 9" in text
+
+
+def test_verdicts_beside_each_other_are_not_folded() -> None:
+    run = document()
+    gates = [{**run["reports"]["evaluation"]["gates"][0], "gate": f"gate_{i}"} for i in range(20)]
+    run["reports"]["evaluation"]["gates"] = gates
+    page = render_comparison((run, run), ("workspace", "shorter")).decode()
+    assert "<caption>Verdicts</caption>" in page
+    assert "<summary>Verdicts" not in page
 
 
 def test_perturbed_rows_are_drawn_and_tabled() -> None:
