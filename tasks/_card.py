@@ -10,8 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePath
 from typing import Any
 
-import yaml
-
 from lockstep.errors import LockstepError
 from tasks._params import Params, key
 from tasks._provenance import figures_of
@@ -90,7 +88,10 @@ def lineage(
     revision
         Commit at which the workspace stands as the card is made.
     """
-    recorded = yaml.safe_load(lock) if lock else None
+    from ruamel.yaml import YAML
+
+    # DVC writes YAML 1.2, in which 1e-06 is a number.
+    recorded = YAML(typ="safe", pure=True).load(lock) if lock else None
     stages = recorded.get("stages", {}) if isinstance(recorded, dict) else {}
     artifacts, parameters = {}, {}
     for name, stage in stages.items():

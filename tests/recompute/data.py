@@ -37,7 +37,10 @@ def validate(run: Run) -> dict[str, Any]:
 def _result(source: pd.DataFrame, expectation: dict[str, Any]) -> dict[str, Any]:
     """Rows that break an expectation, and the numbers that it expects."""
     kind, kwargs = expectation["type"], expectation["kwargs"]
-    told = {name: kwargs[name] for name in kwargs if isinstance(kwargs[name], int | float)}
+    told = {name: value for name, value in kwargs.items() if isinstance(value, int | float)}
+    allowed = kwargs.get("value_set", [])
+    if all(isinstance(value, int | float) for value in allowed):
+        told["value_set"] = allowed
     values = source.get(kwargs.get("column"))
     broken = None
     if kind == "expect_column_values_to_not_be_null":
