@@ -81,14 +81,15 @@ class Manifest:
     comparison: None = None
     signature: None = None
 
-    def decides_like(self, other: Manifest) -> bool:
-        """Whether both give every row the same probability and the same label."""
-        return self._decision() == other._decision()
+    def repeats(self, other: Manifest) -> bool:
+        """Whether both give every row the same answer, and were promoted by the same gates and approvals."""
+        return self._deployment() == other._deployment()
 
-    def _decision(self) -> tuple[object, ...]:
+    def _deployment(self) -> tuple[object, ...]:
         # The threshold is chosen after training: one candidate may be deployed with two of them.
         binary = (self.positive, self.negative, self.threshold)
-        return (self.project, self.candidate, self.target, *binary, self.classes)
+        judged = json.dumps([self.gates, self.override], sort_keys=True)
+        return (self.project, self.candidate, self.target, *binary, self.classes, judged)
 
     def labels(self, codes: npt.NDArray[np.int64]) -> list[str]:
         """Label of each of n rows by the number of its class."""

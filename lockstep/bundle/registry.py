@@ -115,7 +115,7 @@ class Registry:
         return read_bundle(self.directory(self.champion()))
 
     def publish(self, bundle: Bundle, vault: Vault, check: Check) -> Promotion:
-        """Make `bundle` the champion, as a new version unless one of the registry decides as it does.
+        """Make `bundle` the champion, as a new version unless one of the registry is the same deployment.
 
         Parameters
         ----------
@@ -141,7 +141,7 @@ class Registry:
     def _serves(self, version: str, wanted: Manifest, check: Check) -> bool:
         directory = self.directory(version)
         try:
-            if not read_manifest(directory).decides_like(wanted):
+            if not read_manifest(directory).repeats(wanted):
                 return False
             check(directory)
         except LockstepError:

@@ -72,10 +72,12 @@ def test_another_format_is_named() -> None:
         ({"threshold": 0.3}, False),
         ({"candidate": "00" * 32}, False),
         ({"negative": "not yes"}, False),
+        ({"gates": [{"gate": "roc_auc", "threshold": 0.7}]}, False),
+        ({"override": [{"gate": "roc_auc", "by": "somebody"}]}, False),
     ],
 )
-def test_one_that_decides_alike_is_recognised(change: dict[str, object], same: bool) -> None:
-    assert MANIFEST.decides_like(replace(MANIFEST, **change)) is same  # type: ignore[arg-type]
+def test_the_same_deployment_is_recognised(change: dict[str, object], same: bool) -> None:
+    assert MANIFEST.repeats(replace(MANIFEST, **change)) is same  # type: ignore[arg-type]
 
 
 def test_a_class_has_its_label() -> None:
