@@ -14,8 +14,8 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +53,22 @@ def serve(descriptor: int) -> None:
 
 def _import(modules: list[str]) -> None:
     # What cannot be imported the stage itself will name.
-    with suppress(Exception):
+    with suppress(Exception), _unheard():
         for module in modules:
             importlib.import_module(module)
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Drop what is written to descriptor 2: TensorFlow's notices about the CPU know no Python stream and no switch."""
+    kept = os.dup(2)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _edited_since(started: int, root: str) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from flows import _children
+from flows import _children, _stage_process
 from flows._children import SUPERVISE
 from flows._command import Command
 from flows._runner import LocalRunner
@@ -284,3 +284,14 @@ def test_a_program_that_is_not_there(root: Path) -> None:
     missing = Command("one", ("x",), (("/no/such/shell", "-c", "x"),), str(root), str(root), dict(os.environ))
     with pytest.raises(StageFailed, match="ended with exit code 127"):
         use(lambda runner: runner.run(missing, ignore))
+
+
+def test_what_a_library_writes_while_it_is_imported_ahead_is_nobodys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "noisy_library.py").write_text("import os\nos.write(2, b'a notice')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    _stage_process._import(["noisy_library", "no_such_library"])
+    assert "noisy_library" in sys.modules
+    os.write(2, b"an error")
+    assert capfd.readouterr().err == "an error"
