@@ -69,14 +69,13 @@ def measured(stage: str, made: Path | None = None) -> Iterator[dict[str, Any]]:
     It goes to .lockstep/measured/STAGE.json, which counts as long as the report `made` stays what it is after the
     stage. Without one, commit and libraries are left out: nothing would tell later whose they are.
     """
-    run = provenance() if made else {}
+    figures: dict[str, Any] = {"run": provenance()} if made else {}
     forget_peak_memory()
     meter = Meter()
-    figures: dict[str, Any] = {}
     yield figures
     figures |= meter.read()
     if made:
-        figures |= {"run": run, "made": digest_of(made)}
+        figures["made"] = digest_of(made)
     write_report(MEASURED / f"{stage}.json", figures)
 
 

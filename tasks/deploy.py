@@ -24,7 +24,7 @@ from lockstep.sealing.vault import open_vault
 from tasks._approvals import parse_approvals, read_approvals, refused
 from tasks._card import CardParams, asked_beside, document, lineage
 from tasks._params import key, load_params
-from tasks._provenance import figures_of, provenance, records
+from tasks._provenance import figures_of, records
 from tasks._recorded import require_recorded
 from tasks._stage import arguments, command, measured, read_report, to_json, write_report
 
@@ -147,7 +147,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         several=["reports"],
     )  # fmt: skip
     params = load_params(DeployParams, args.params)
-    with measured("deploy", args.report):
+    with measured("deploy", args.report) as figures:
         vault = open_vault(params.project, args.key_id)
         encoder = vault.read(args.encoder, role="encoder", schema=ENCODER_SCHEMA)
         model = vault.read(args.model, role="model", schema=MODEL_SCHEMA)
@@ -162,7 +162,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         # For the card in the bundle alone, as dvc.lock is.
         reports |= asked_beside(args.report.parent, candidate)
         before = {stage: record for stage, record in records().items() if stage != "deploy"}
-        now = provenance()
         card = document(
             {**reports, str(args.report): to_json(deployment.report)},
             params,
@@ -170,8 +169,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             lineage(
                 lock,
                 args.key_id.read_text().strip(),
-                {**before, "deploy": {"run": now}},
-                now["git_revision"],
+                {**before, "deploy": figures},
+                figures["run"]["git_revision"],
             ),
         )
         bundle = replace(
