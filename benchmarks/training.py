@@ -27,6 +27,7 @@ from lockstep.data.encoding import Encoder
 from lockstep.data.tables import raw_columns
 from lockstep.models import batches, checkpoints, saving, training
 from lockstep.models.checkpoints import Epoch
+from lockstep.models.determinism import layer_seeds, make_deterministic
 from lockstep.models.dropout import LEVELS, dropout_class
 from lockstep.models.network import build, build_for_training, inference
 from lockstep.models.scoring import network_inputs
@@ -88,8 +89,8 @@ def main() -> None:
     )
 
     def model() -> Any:
-        training.make_deterministic(schedule.seed)
-        made = build_for_training(network, "float32", synchronized=False)
+        make_deterministic(schedule.seed)
+        made = build_for_training(network, "float32", layer_seeds(1), synchronized=False)
         optimizer = keras.optimizers.AdamW(
             1e-4, weight_decay=schedule.weight_decay, global_clipnorm=schedule.clip_norm
         )
@@ -98,9 +99,10 @@ def main() -> None:
 
     def plain() -> Any:
         """The same layers with Keras' own dropout, trained as Keras does it."""
-        training.make_deterministic(schedule.seed)
+        make_deterministic(schedule.seed)
         layers = keras.models.clone_model(
-            build_for_training(network, "float32", synchronized=False), clone_function=_with_keras_dropout
+            build_for_training(network, "float32", layer_seeds(1), synchronized=False),
+            clone_function=_with_keras_dropout,
         )
         bare = keras.Model(layers.inputs, keras.ops.mean(layers.output, axis=1))
         optimizer = keras.optimizers.AdamW(

@@ -122,8 +122,8 @@ def _convert_all(network: bytes, sample: Features, on_done: Callable[[str], None
     import tensorflow as tf
 
     from lockstep.models import saving
+    from lockstep.models.determinism import make_deterministic
     from lockstep.models.network import inference
-    from lockstep.models.training import make_deterministic
 
     make_deterministic(0)
     _, model = saving.from_bytes(network)

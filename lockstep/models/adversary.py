@@ -32,14 +32,16 @@ class Adversary:
     sees_labels: bool
 
 
-def attach(model: Any, adversary: Adversary) -> None:
+def attach(model: Any, adversary: Adversary, seed: int) -> None:
     """Give a model of `lockstep.models.network.build_for_training` an adversary for each of its members."""
+    import keras
+
     members, width = model.output_shape[1:]
     n_classes = max(width, 2)
     seen = width * (n_classes if adversary.sees_labels else 1)
     for name, shape, start in (
         ("steepness", (members, 1), "ones"),
-        ("kernel", (members, seen, adversary.n_groups), "glorot_uniform"),
+        ("kernel", (members, seen, adversary.n_groups), keras.initializers.GlorotUniform(seed)),
         ("bias", (members, adversary.n_groups), "zeros"),
     ):
         model.add_weight(shape=shape, initializer=start, name=_PREFIX + name)

@@ -24,13 +24,15 @@ def dropout_class() -> Any:
         ----------
         share
             Of units that are dropped, in (0, 1): the nearest of 1/256 to 255/256 acts.
+        seed
+            Of what is drawn.
         """
 
-        def __init__(self, share: float, **options: Any) -> None:
+        def __init__(self, share: float, seed: int, **options: Any) -> None:
             super().__init__(**options)
             self.n_dropped = min(max(round(share * LEVELS), 1), LEVELS - 1)
             # A weight of the model: a training that is resumed draws what the undisturbed one would.
-            self.seed_generator = keras.random.SeedGenerator()
+            self.seed_generator = keras.random.SeedGenerator(seed)
 
         def call(self, inputs: Any, training: bool = False) -> Any:
             if not training:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Literal, NamedTuple
@@ -80,20 +81,24 @@ def build(network: Network) -> Any:
     import keras
 
     inputs = _inputs(network)
-    bare = replace(network, dropout=0.0, embedding_dropout=0.0, noise=0.0, members=1)
+    bare = replace(network, members=1)
     prefixes = [""] if network.members == 1 else [f"member_{i}_" for i in range(network.members)]
     logits = [_tower(bare, inputs, prefix, None) for prefix in prefixes]
     output = logits[0] if len(logits) == 1 else keras.layers.Average(name="mean_logit")(logits)
     return keras.Model(inputs, output, name="lockstep")
 
 
-def build_for_training(network: Network, precision: Precision, *, synchronized: bool) -> Any:
+def build_for_training(
+    network: Network, precision: Precision, draw_seed: Callable[[], int], *, synchronized: bool
+) -> Any:
     """Build the same layers for `lockstep.models.step`; the output keeps the members apart: (n, members, n_outputs).
 
     Parameters
     ----------
     precision
         What the layers compute in; weights and logits are float32 (Micikevicius et al. 2018, arXiv:1710.03740).
+    draw_seed
+        `lockstep.models.determinism.layer_seeds`.
     synchronized
         Whether batch normalisation sees the rows of all devices.
 
@@ -107,13 +112,14 @@ def build_for_training(network: Network, precision: Precision, *, synchronized: 
     from lockstep.models.step import trainable
 
     inputs = _inputs(network)
-    logits = _tower(network, inputs, "", _Training(precision, synchronized))
+    logits = _tower(network, inputs, "", _Training(precision, draw_seed, synchronized))
     apart = keras.layers.Reshape((network.members, network.n_outputs), name="members")(logits)
     return trainable(inputs, apart)
 
 
 class _Training(NamedTuple):
     precision: Precision
+    draw_seed: Callable[[], int]
     synchronized: bool
 
 
@@ -138,26 +144,33 @@ def _tower(network: Network, inputs: dict[str, Any], prefix: str, training: _Tra
     members = network.members
     precision = training.precision if training else "float32"
     policy = precision if precision == "float32" else f"mixed_{precision}"
-    kernels = {} if training else {"kernel_initializer": "zeros"}
 
     def named(name: str) -> dict[str, Any]:
         return {"name": prefix + name, "dtype": policy}
 
     def dropped(share: float, name: str, value: Any) -> Any:
-        return dropout_class()(share, **named(name))(value) if share else value
+        if not (training and share):
+            return value
+        return dropout_class()(share, training.draw_seed(), **named(name))(value)
 
     def dense(units: int, **options: Any) -> Any:
+        if not training:
+            return layers.Dense(units, kernel_initializer="zeros", **options)
         if members == 1:
-            return layers.Dense(units, **kernels, **options)
-        return side_by_side.dense_class()(members, units, **options)
+            start = keras.initializers.GlorotUniform(training.draw_seed())
+            return layers.Dense(units, kernel_initializer=start, **options)
+        return side_by_side.dense_class()(members, units, training.draw_seed(), **options)
 
     parts = []
     if "codes" in inputs:
-        spread = keras.initializers.RandomNormal(stddev=_EMBEDDING_SPREAD) if training else "zeros"
         embedded = layers.Embedding(
             network.n_codes,
             members * network.embedding_dim,
-            embeddings_initializer=spread,
+            embeddings_initializer=(
+                keras.initializers.RandomNormal(stddev=_EMBEDDING_SPREAD, seed=training.draw_seed())
+                if training
+                else "zeros"
+            ),
             **named("embedding"),
         )(inputs["codes"])
         if members > 1:
@@ -168,9 +181,9 @@ def _tower(network: Network, inputs: dict[str, Any], prefix: str, training: _Tra
         parts.append(dropped(network.embedding_dropout, "embedding_dropout", embedded))
     if "numeric" in inputs:
         numeric = layers.RepeatVector(members, **named("numeric_apart"))(inputs["numeric"])
-        parts.append(
-            layers.GaussianNoise(network.noise, **named("noise"))(numeric) if network.noise else numeric
-        )
+        if training and network.noise:
+            numeric = layers.GaussianNoise(network.noise, training.draw_seed(), **named("noise"))(numeric)
+        parts.append(numeric)
     hidden = layers.Concatenate(**named("features"))(parts) if len(parts) > 1 else parts[0]
     hidden = layers.Flatten(**named("features_flat"))(hidden)
     for i, units in enumerate(network.hidden):

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from lockstep.models.batches import as_tensors, batches_of
+from lockstep.models.determinism import layer_seeds, make_deterministic
 from lockstep.models.network import Network, build_for_training
 from lockstep.models.optimizers import make_optimizer
 from lockstep.models.schedules import make_schedule
 from lockstep.models.step import train_step
-from lockstep.models.training import Data, Schedule, make_deterministic
+from lockstep.models.training import Data, Schedule
 
 
 def rehearse(network: Network, schedule: Schedule, data: Data) -> Callable[[float], float]:
@@ -29,7 +30,7 @@ def rehearse(network: Network, schedule: Schedule, data: Data) -> Callable[[floa
     import tensorflow as tf
 
     make_deterministic(schedule.seed)
-    model = build_for_training(network, schedule.precision, synchronized=False)
+    model = build_for_training(network, schedule.precision, layer_seeds(schedule.seed), synchronized=False)
     rate = make_schedule("constant", 1.0, 1.0, 1, 0.0)
     scaled = schedule.precision == "float16"
     model.label_smoothing = schedule.label_smoothing

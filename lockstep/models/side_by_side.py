@@ -27,11 +27,15 @@ def dense_class() -> Any:
             How many: the input's shape is (n, members * m).
         units
             Of each: the output's shape is (n, members * units), the kernel's (members, m, units).
+        seed
+            Of the kernel's initial values.
         """
 
-        def __init__(self, members: int, units: int, kernel_regularizer: Any = None, **options: Any) -> None:
+        def __init__(
+            self, members: int, units: int, seed: int, kernel_regularizer: Any = None, **options: Any
+        ) -> None:
             super().__init__(**options)
-            self.members, self.units = members, units
+            self.members, self.units, self.seed = members, units, seed
             self.kernel_regularizer = kernel_regularizer
 
         def build(self, input_shape: Any) -> None:
@@ -40,7 +44,7 @@ def dense_class() -> Any:
             limit = (6.0 / (width + self.units)) ** 0.5
             self.kernel = self.add_weight(
                 shape=(self.members, width, self.units),
-                initializer=keras.initializers.RandomUniform(-limit, limit),
+                initializer=keras.initializers.RandomUniform(-limit, limit, seed=self.seed),
                 regularizer=self.kernel_regularizer,
                 name="kernel",
             )

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lockstep.models.determinism import make_deterministic
+from lockstep.models.determinism import layer_seeds, make_deterministic
 
 Floats = npt.NDArray[np.float32]
 
@@ -77,7 +77,8 @@ def train_gan(layout: Layout, batches: Iterable[tuple[Floats, Floats]], seed: in
 
     make_deterministic(seed)
     n_places = sum(layout.categories)
-    generator, critic = _generator(layout, n_places), _critic(layout, n_places, seed)
+    draw_seed = layer_seeds(seed)
+    generator, critic = _generator(layout, n_places, draw_seed), _critic(layout, n_places, seed, draw_seed)
     optimizers = [keras.optimizers.Adam(2e-4, beta_1=0.5, beta_2=0.9) for _ in range(2)]
     for optimizer, model in zip(optimizers, (generator, critic), strict=True):
         optimizer.build(model.trainable_variables)
@@ -133,29 +134,36 @@ def train_gan(layout: Layout, batches: Iterable[tuple[Floats, Floats]], seed: in
     return generate
 
 
-def _generator(layout: Layout, n_places: int) -> Any:
+def _generator(layout: Layout, n_places: int, draw_seed: Callable[[], int]) -> Any:
     import keras
     from keras import layers
 
     hidden = start = keras.Input((_NOISE + n_places,), name="noise")
     for i in range(2):
-        new = layers.Dense(_UNITS, name=f"hidden_{i}")(hidden)
+        new = _dense(_UNITS, draw_seed, f"hidden_{i}")(hidden)
         new = layers.BatchNormalization(momentum=0.9, name=f"normalization_{i}")(new)
         new = layers.Activation("relu", name=f"activation_{i}")(new)
         hidden = layers.Concatenate(name=f"residual_{i}")([new, hidden])
-    return keras.Model(start, layers.Dense(layout.width, name="row")(hidden), name="generator")
+    return keras.Model(start, _dense(layout.width, draw_seed, "row")(hidden), name="generator")
 
 
-def _critic(layout: Layout, n_places: int, seed: int) -> Any:
+def _critic(layout: Layout, n_places: int, seed: int, draw_seed: Callable[[], int]) -> Any:
     import keras
     from keras import layers
 
     hidden = start = keras.Input((_PACKED * (layout.width + n_places),), name="rows")
     for i in range(2):
-        hidden = layers.Dense(_UNITS, name=f"hidden_{i}")(hidden)
+        hidden = _dense(_UNITS, draw_seed, f"hidden_{i}")(hidden)
         hidden = layers.LeakyReLU(0.2, name=f"activation_{i}")(hidden)
         hidden = layers.Dropout(0.5, seed=seed + i, name=f"dropout_{i}")(hidden)
-    return keras.Model(start, layers.Dense(1, name="score")(hidden), name="critic")
+    return keras.Model(start, _dense(1, draw_seed, "score")(hidden), name="critic")
+
+
+def _dense(units: int, draw_seed: Callable[[], int], name: str) -> Any:
+    import keras
+
+    start = keras.initializers.GlorotUniform(draw_seed())
+    return keras.layers.Dense(units, kernel_initializer=start, name=name)
 
 
 def _activated(layout: Layout, answer: Any, gumbel: Any) -> tuple[Any, Any]:

@@ -16,7 +16,7 @@ from lockstep.models import checkpoints
 from lockstep.models.adversary import Adversary, attach, is_own
 from lockstep.models.batches import as_tensors, batches_of
 from lockstep.models.checkpoints import Arrays, Epoch, State, gains
-from lockstep.models.determinism import make_deterministic as make_deterministic
+from lockstep.models.determinism import layer_seeds, make_deterministic
 from lockstep.models.differential_privacy import Privacy
 from lockstep.models.divergence import NotFinite, explain
 from lockstep.models.moved_rows import Moves
@@ -181,6 +181,7 @@ def train(
         several devices, or beside moved rows.
     """
     make_deterministic(schedule.seed)
+    draw_seed = layer_seeds(schedule.seed)
     schedule = schedule.resolved(len(data.targets))
     steps = schedule.steps(len(data.targets))
     strategy = strategy or _strategy(schedule)
@@ -195,7 +196,7 @@ def train(
         )
     with strategy.scope():
         model = build_for_training(
-            network, schedule.precision, synchronized=strategy.num_replicas_in_sync > 1
+            network, schedule.precision, draw_seed, synchronized=strategy.num_replicas_in_sync > 1
         )
         rate = make_schedule(
             schedule.shape,
@@ -218,7 +219,7 @@ def train(
         if initial is not None:
             checkpoints.assign(model.weights, initial)
         if schedule.adversary:
-            attach(model, schedule.adversary)
+            attach(model, schedule.adversary, draw_seed())
         if schedule.privacy:
             model.private = Private(model, schedule.privacy, min(schedule.batch_size, len(data.targets)))
         if start is None:

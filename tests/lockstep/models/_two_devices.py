@@ -12,10 +12,11 @@ import tensorflow as tf
 
 import lockstep.models  # noqa: F401 - sets Keras' backend before its import
 from lockstep.models.batches import as_tensors, batches_of
+from lockstep.models.determinism import layer_seeds, make_deterministic
 from lockstep.models.network import build_for_training, inference
 from lockstep.models.scoring import logits
 from lockstep.models.step import run_steps
-from lockstep.models.training import make_deterministic, train
+from lockstep.models.training import train
 from tests.lockstep.models.test_models import DATA, NETWORK, SCHEDULE
 
 cpu = tf.config.list_physical_devices("CPU")[0]
@@ -38,7 +39,9 @@ def trained(strategy: tf.distribute.Strategy, **changes: object) -> list[np.ndar
 def stepped(strategy: tf.distribute.Strategy, own_loop: bool) -> list[np.ndarray]:
     make_deterministic(1)
     with strategy.scope():
-        model = build_for_training(network, "float32", synchronized=strategy.num_replicas_in_sync > 1)
+        model = build_for_training(
+            network, "float32", layer_seeds(1), synchronized=strategy.num_replicas_in_sync > 1
+        )
         model.compile(keras.optimizers.SGD(0.1))
     batches = batches_of(as_tensors(data), SCHEDULE, 1)
     if own_loop:

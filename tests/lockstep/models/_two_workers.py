@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 import lockstep.models  # noqa: F401 - sets Keras' backend before its import
-from lockstep.models.training import make_deterministic, train
+from lockstep.models.determinism import make_deterministic
+from lockstep.models.training import train
 from tests.lockstep.models.test_models import DATA, NETWORK, SCHEDULE
 
 make_deterministic(SCHEDULE.seed)

@@ -11,11 +11,11 @@ import pytest
 from lockstep.models.adversary import Adversary, attach
 from lockstep.models.adversary import gradients as against
 from lockstep.models.batches import as_tensors
+from lockstep.models.determinism import layer_seeds, make_deterministic
 from lockstep.models.network import build_for_training
 from lockstep.models.optimizers import make_optimizer
 from lockstep.models.schedules import make_schedule
 from lockstep.models.step import loss_of
-from lockstep.models.training import make_deterministic
 from tests.lockstep.models.test_models import DATA, NETWORK
 
 GROUPS = np.random.default_rng(1).integers(0, 2, 400).astype(np.int32)
@@ -26,10 +26,10 @@ def model() -> Any:
     make_deterministic(3)
     # Nothing in which a row depends on its batch.
     network = replace(NETWORK, dropout=0.0, embedding_dropout=0.0, normalization="layer")
-    found = build_for_training(network, "float32", synchronized=False)
+    found = build_for_training(network, "float32", layer_seeds(1), synchronized=False)
     rate = make_schedule("constant", 0.01, 0.1, 10, 0.0)
     found.compile(optimizer=make_optimizer("adamw", rate, 0.0, 1.0, scaled=False))
-    attach(found, Adversary(n_groups=2, weight=1.0, sees_labels=False))
+    attach(found, Adversary(n_groups=2, weight=1.0, sees_labels=False), seed=1)
     return found
 
 

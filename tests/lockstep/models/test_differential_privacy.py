@@ -16,12 +16,13 @@ from lockstep.errors import ModelError
 from lockstep.evaluation.membership import attack
 from lockstep.models import saving
 from lockstep.models.checkpoints import State
+from lockstep.models.determinism import layer_seeds, make_deterministic
 from lockstep.models.differential_privacy import Privacy, epsilon, poisson_batches, sampling_rate
 from lockstep.models.network import Network, build_for_training, inference
 from lockstep.models.private_gradients import Private
 from lockstep.models.scoring import logits
 from lockstep.models.step import row_losses, train_step
-from lockstep.models.training import Data, Schedule, make_deterministic, one_hot, train
+from lockstep.models.training import Data, Schedule, one_hot, train
 
 RNG = np.random.default_rng(4)
 N = 6
@@ -37,7 +38,7 @@ QUIET = Privacy(clip_norm=0.5, noise_multiplier=0.0, secret=1)
 
 def made(network: Network, privacy: Privacy = QUIET, expected_rows: float = N) -> Any:
     make_deterministic(3)
-    model = build_for_training(network, "float32", synchronized=False)
+    model = build_for_training(network, "float32", layer_seeds(1), synchronized=False)
     # Weights of a trained network: those of a new one leave gamma at 1 and every bias at 0.
     rng = np.random.default_rng(0)
     model.set_weights([w + rng.normal(0, 0.3, w.shape) for w in model.get_weights()])

@@ -11,7 +11,7 @@ from lockstep.models.dropout import dropout_class
 
 def dropped(share: float, shape: tuple[int, ...], seed: int = 3) -> np.ndarray:
     keras.utils.set_random_seed(seed)
-    layer = dropout_class()(share)
+    layer = dropout_class()(share, 1)
     return layer(np.ones(shape, dtype=np.float32), training=True).numpy()
 
 
@@ -35,9 +35,9 @@ def test_rows_and_units_are_dropped_apart_from_each_other(axis: int) -> None:
 
 def test_each_call_draws_anew_and_the_seed_decides() -> None:
     keras.utils.set_random_seed(1)
-    layer, rows = dropout_class()(0.5), np.ones((3, 5), dtype=np.float32)
+    layer, rows = dropout_class()(0.5, 1), np.ones((3, 5), dtype=np.float32)
     first, second = layer(rows, training=True).numpy(), layer(rows, training=True).numpy()
     assert (first != second).any()
     keras.utils.set_random_seed(1)
-    np.testing.assert_array_equal(dropout_class()(0.5)(rows, training=True), first)
+    np.testing.assert_array_equal(dropout_class()(0.5, 1)(rows, training=True), first)
     np.testing.assert_array_equal(layer(rows, training=False), rows)

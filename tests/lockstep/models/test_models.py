@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+import threading
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -49,6 +52,24 @@ def test_two_trainings_give_the_same_bytes(trained: bytes) -> None:
     assert saving.to_bytes(NETWORK, again.model) == trained
     assert [len(state.curve) for state in seen] == [1, 2, 3]
     assert again.best_epoch == max(i for i, gained in enumerate(gains(again.curve, 0.0), 1) if gained)
+
+
+def test_what_another_thread_draws_from_the_global_generator_changes_nothing(trained: bytes) -> None:
+    stop = threading.Event()
+
+    def draw() -> None:
+        while not stop.is_set():
+            random.random()
+            time.sleep(0)
+
+    other = threading.Thread(target=draw)
+    other.start()
+    try:
+        again = train(NETWORK, SCHEDULE, DATA, DATA, lambda state: None)
+    finally:
+        stop.set()
+        other.join()
+    assert saving.to_bytes(NETWORK, again.model) == trained
 
 
 def test_training_stops_when_validation_no_longer_improves() -> None:

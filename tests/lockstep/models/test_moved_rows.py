@@ -21,13 +21,14 @@ from lockstep.evaluation.robustness.surface import Surface
 from lockstep.models import saving
 from lockstep.models.adversary import Adversary
 from lockstep.models.checkpoints import State
+from lockstep.models.determinism import layer_seeds, make_deterministic
 from lockstep.models.differential_privacy import Privacy
 from lockstep.models.moved_rows import POSITIONS, Moves
 from lockstep.models.network import Network, build, build_for_training
 from lockstep.models.scoring import average_precision, network_inputs
 from lockstep.models.side_by_side import separate
 from lockstep.models.slopes import Slopes
-from lockstep.models.training import Data, Schedule, make_deterministic, one_hot, train
+from lockstep.models.training import Data, Schedule, one_hot, train
 from tests.lockstep.evaluation.robustness.test_attacks import FEATURES, PLAUSIBLE, RAW, SHIFT, SIZE
 
 STRENGTH = 0.3
@@ -49,7 +50,7 @@ def test_encoded_rows_are_moved_as_raw_ones_are(n_classes: int, members: int, tr
         members=members,
     )
     make_deterministic(4)
-    model = build_for_training(network, "float32", synchronized=False)
+    model = build_for_training(network, "float32", layer_seeds(1), synchronized=False)
     model.compile(optimizer=keras.optimizers.SGD(0.1))
     final = build(network)
     values = separate({weight.path: weight.numpy() for weight in model.weights}, members)
@@ -92,7 +93,7 @@ def test_bins_that_float32_does_not_tell_apart_hold_numbers_too() -> None:
     assert moves is not None
     assert (moves.lows == moves.highs).any()
     network = Network(encoder.n_codes, encoder.n_coded, encoder.numeric_width, hidden=(4,))
-    model = build_for_training(network, "float32", synchronized=False)
+    model = build_for_training(network, "float32", layer_seeds(1), synchronized=False)
     model.compile(optimizer=keras.optimizers.SGD(0.1))
     inputs = {**network_inputs(encoder.encode({"far": far})), POSITIONS: moves.positions}
     batch = inputs, one_hot(far > 50, 2), np.ones(SIZE, dtype=np.float32)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from lockstep.models.determinism import layer_seeds, make_deterministic
 from lockstep.models.network import Network, build, build_for_training
 from lockstep.models.side_by_side import separate
-from lockstep.models.training import make_deterministic
 
 RNG = np.random.default_rng(4)
 NETWORK = Network(9, 2, 5, (6, 4), embedding_dim=3, members=3, l2=0.1)
@@ -29,7 +29,7 @@ INPUTS = {"numeric": RNG.random((7, 5)).astype(np.float32), "codes": CODES}
 )
 def test_each_member_answers_as_it_does_by_itself(network: Network) -> None:
     make_deterministic(3)
-    together = build_for_training(network, "float32", synchronized=False)
+    together = build_for_training(network, "float32", layer_seeds(1), synchronized=False)
     together.set_weights([w + np.abs(RNG.normal(0, 0.3, w.shape)) for w in together.get_weights()])
     inputs = {name: part for name, part in INPUTS.items() if name in [i.name for i in together.inputs]}
     weights = separate({w.path: w.numpy() for w in together.weights}, network.members)
@@ -46,7 +46,9 @@ def test_each_member_answers_as_it_does_by_itself(network: Network) -> None:
 
 def test_members_start_as_a_dense_layer_does_and_none_sees_another() -> None:
     make_deterministic(3)
-    model = build_for_training(replace(NETWORK, normalization="none"), "float32", synchronized=False)
+    model = build_for_training(
+        replace(NETWORK, normalization="none"), "float32", layer_seeds(1), synchronized=False
+    )
     kernel = model.get_layer("hidden_0").kernel.numpy()
     assert kernel.shape == (3, 2 * 3 + 5, 6)
     limit = np.sqrt(6 / (kernel.shape[1] + kernel.shape[2]))

@@ -16,11 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lockstep.models.checkpoints import Epoch, gains
+from lockstep.models.determinism import layer_seeds, make_deterministic
 from lockstep.models.network import Network, build_for_training
 from lockstep.models.optimizers import OPTIMIZERS, make_optimizer
 from lockstep.models.schedules import drops, make_schedule
 from lockstep.models.step import loss_of, train_step
-from lockstep.models.training import Schedule, Trained, make_deterministic, train
+from lockstep.models.training import Schedule, Trained, train
 from tests.lockstep.models.test_models import DATA, NETWORK, SCHEDULE
 
 RNG = np.random.default_rng(11)
@@ -34,7 +35,7 @@ BATCH = (
 
 def made(network: Network = PLAIN, **compiled: Any) -> Any:
     make_deterministic(3)
-    model = build_for_training(network, "float32", synchronized=False)
+    model = build_for_training(network, "float32", layer_seeds(1), synchronized=False)
     model.compile(**compiled or {"optimizer": keras.optimizers.SGD(0.1)})
     return model
 
@@ -205,7 +206,7 @@ def test_smoothed_labels_make_a_network_less_certain() -> None:
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_lower_precision_computes_in_it_and_keeps_float32_weights(precision: Any) -> None:
-    model = build_for_training(NETWORK, precision, synchronized=False)
+    model = build_for_training(NETWORK, precision, layer_seeds(1), synchronized=False)
     assert model.get_layer("hidden_0").compute_dtype == precision
     assert {w.dtype for w in model.trainable_weights} == {"float32"}
     low, full = trained(NETWORK, replace(SCHEDULE, precision=precision)), trained(NETWORK)
