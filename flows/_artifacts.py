@@ -147,6 +147,28 @@ async def _evaluate() -> None:
         await acreate_image_artifact(url, key=name, description=f"{title}. {_where(f'{name}.json')}")
 
 
+async def _deploy() -> None:
+    from tasks._champion import COMPARISON
+
+    comparison = json.loads(COMPARISON.read_bytes())
+    if comparison:
+        await acreate_table_artifact(
+            [
+                {
+                    "gate": gate["gate"],
+                    "figure": _figure(gate["figure"]),
+                    "95 % interval": _interval(gate["interval"]),
+                    "threshold": f"{gate['direction']} {gate['threshold']}",
+                    "verdict": gate["verdict"],
+                }
+                for gate in comparison["gates"]
+            ],
+            key="champion",
+            description=f"Beside version {comparison['version']}, which it was compared with, on "
+            f"{comparison['n_rows']:,} test rows: how much worse the new champion is (below 0: better).",
+        )
+
+
 def _difference(name: str, found: dict[str, Any]) -> str:
     left_out = f" (without {', '.join(found['left_out'])}: too few rows)" if found["left_out"] else ""
     return f"{name.replace('_', ' ')} {_figure(found['figure']) or 'unknown'}{left_out}"
@@ -189,6 +211,7 @@ _OF_STAGE: dict[str, Callable[[], Awaitable[None]]] = {
     "debias": _debias,
     "resample": _resample,
     "evaluate": _evaluate,
+    "deploy": _deploy,
 }
 
 

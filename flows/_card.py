@@ -13,6 +13,7 @@ from lockstep.evaluation.card.comparison import render_comparison
 from lockstep.evaluation.card.page import render
 from lockstep.files import write_atomic
 from tasks._card import CardParams, document, lineage
+from tasks._champion import read_comparison
 from tasks._params import load_params, parse_document, parse_params
 from tasks._provenance import git_revision, records
 from tasks._stage import to_json
@@ -62,12 +63,13 @@ def _of_workspace(root: Path) -> dict[str, Any]:
     _require_evaluation(reports, "The workspace has", "Run `lockstep run` first.")
     recorded = records(root)
     lock, key_id = lock_of(root), root / "lockstep.key-id"
-    require_genuine(reports, lock)
+    evaluation = require_genuine(reports, lock)
     return document(
         reports,
         load_params(CardParams, root / _PARAMS),
         recorded,
         lineage(lock, key_id.read_text().strip() if key_id.is_file() else None, recorded, git_revision(root)),
+        read_comparison(root, evaluation["candidate"]),
     )
 
 
@@ -92,6 +94,7 @@ def _of_revision(root: Path, name: str) -> dict[str, Any]:
         parse_params(CardParams, parse_document(params or b"", origin), origin),
         {},
         lineage(lock, key_id.decode().strip() if key_id else None, {}, revision),
+        None,
     )
 
 

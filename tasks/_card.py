@@ -37,6 +37,7 @@ def document(
     params: CardParams,
     records: Mapping[str, Any],
     lineage: Mapping[str, Any],
+    comparison: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """The card's document.
 
@@ -48,6 +49,8 @@ def document(
         Of `tasks._provenance.records`.
     lineage
         Of `lineage`.
+    comparison
+        With the champion; None where there was none.
     """
     parsed = {PurePath(path).stem: _parse(path, content) for path, content in sorted(reports.items())}
     return {
@@ -66,6 +69,7 @@ def document(
             "contact": params.contact,
         },
         "reports": parsed,
+        "comparison": comparison,
         "measured": figures_of(records),
         "lineage": {
             "candidate": (parsed.get("evaluation") or {}).get("candidate"),

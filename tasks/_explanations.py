@@ -13,7 +13,7 @@ from lockstep.bundle.scorer import Scorer
 from lockstep.data.labels import Labels, labels_of
 from lockstep.data.tables import raw_columns
 from lockstep.evaluation.alternatives import alternatives
-from lockstep.evaluation.bootstrap import average_precisions, percentiles
+from lockstep.evaluation.bootstrap import percentiles, ranking_draws
 from lockstep.evaluation.explanations import (
     Pool,
     agreement,
@@ -154,8 +154,9 @@ def _alternatives(
             params.seed,
         ),
     }
-    draws = average_precisions(codes, probabilities, params.bootstrap_samples, params.seed)
-    prices = {name: draws[_SHIPS] - of_model for name, of_model in draws.items()}
+    draws = ranking_draws(codes, probabilities, params.bootstrap_samples, params.seed)
+    areas = {name: of_model["average_precision"] for name, of_model in draws.items()}
+    prices = {name: areas[_SHIPS] - area for name, area in areas.items()}
     return [
         {
             "model": name,

@@ -20,7 +20,7 @@ from lockstep.data.labels import labels_of
 from lockstep.data.row_digests import identical_rows
 from lockstep.data.splitting import hold_out, joined
 from lockstep.data.tables import SCHEMA, from_parquet
-from lockstep.evaluation.bootstrap import average_precisions
+from lockstep.evaluation.bootstrap import ranking_draws
 from lockstep.sealing.vault import open_vault
 from tasks import debias, resample, train
 from tasks._fold import learn, score
@@ -97,12 +97,13 @@ def run(
     )
     classes = Encoder.from_json(trained.encoder).classes
     judged = labels_of(validation, params.target, params.positive, classes).codes
-    probabilities = {"network": score(trained, validation)}
-    found = average_precisions(judged, probabilities, params.bootstrap_samples, params.seed)["network"]
+    draws = ranking_draws(
+        judged, {"network": score(trained, validation)}, params.bootstrap_samples, params.seed
+    )
     return {
         "n_train": int(np.sum(~chooses)),
         "n_validation": len(validation),
-        "average_precision": found.tolist(),
+        "average_precision": draws["network"]["average_precision"].tolist(),
     }
 
 

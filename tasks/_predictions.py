@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -56,6 +56,13 @@ def predictions(
         found = _columns(labels, answers.probability, answers.decisions)
         columns |= {f"{name}:{column}": values.take(taken) for column, values in found.items()}
     return pa.table(columns)
+
+
+def probability_of(table: pa.Table, classes: Sequence[str]) -> Floats:
+    """Inverse of `predictions` for the probabilities: shape (n,), or (n, k) of each of k > 2 `classes`."""
+    if len(classes) == 2:
+        return np.asarray(table["probability"].to_numpy())
+    return np.column_stack([table[f"probability:{name}"].to_numpy() for name in classes])
 
 
 def _columns(labels: Labels, probability: Floats, decisions: Codes) -> dict[str, pa.Array]:

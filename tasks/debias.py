@@ -57,7 +57,8 @@ class Debiased(NamedTuple):
     Attributes
     ----------
     parts
-        The rows by part, each sensitive feature under its audit name. They are read from the tables that were given, as
+        The rows by part, each sensitive feature under its audit name, and with the test rows each proxy that was
+        dropped. They are read from the tables that were given, as
         often as it takes.
     transform
         What the encoder takes in.
@@ -127,7 +128,9 @@ def run(parts: Mapping[str, Batches], public: Mapping[str, Sequence[str]], param
         raise DataError(
             f"Every feature counts as a proxy at debias.proxy_threshold {params.proxy_threshold}. Raise it."
         )
-    kept = {name: _without(part, dropped, params.sensitive) for name, part in parts.items()}
+    # With the test rows proxies travel along, too: a champion that reads them is compared on these rows.
+    beside = {"test": [*params.sensitive, *report["proxies_dropped"]]}
+    kept = {name: _without(part, dropped, beside.get(name, params.sensitive)) for name, part in parts.items()}
     if report["proxies_dropped"]:
         kept, report["rows_moved_to_train"] = _keep_apart(kept, params, proxies)
     fitted = fit(kept["train"], params)
@@ -242,15 +245,20 @@ def _keep_apart(
         seen = np.isin(twins, twins[~test[side]])
         # By features or by id, before the proxies were dropped.
         seen[-sizes[-1] :] |= flag(parts["test"].read([columns.SEEN]), columns.SEEN)
-        kept["test"] = kept["test"].extended(columns.SEEN, pa.array(seen[test[side]]))
+        kept["test"] = Selection(
+            [parts["test"]],
+            {name: name for name in parts["test"].schema.names if name != columns.SEEN},
+            [test[side[-sizes[-1] :]]],
+            {columns.SEEN: pa.array(seen[test[side]])},
+        )
     return kept, int(np.sum(side != before))
 
 
-def _without(part: Batches, dropped: Sequence[str], sensitive: Sequence[str]) -> Selection:
-    """The columns that stay, those of Lockstep last."""
+def _without(part: Batches, dropped: Sequence[str], beside: Sequence[str]) -> Selection:
+    """The columns that stay, those of Lockstep last, among them what travels `beside` the features."""
     names = [name for name in part.schema.names if name not in dropped and name != columns.SEEN]
     marks = [columns.SEEN] if columns.SEEN in part.schema.names else []
-    own = {name: name for name in [*names, *marks]} | {columns.audit(name): name for name in sensitive}
+    own = {name: name for name in [*names, *marks]} | {columns.audit(name): name for name in beside}
     return Selection([part], own)
 
 

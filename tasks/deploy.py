@@ -16,13 +16,15 @@ from lockstep.bundle.registry import NAME, Registry, registry_root
 from lockstep.bundle.scorer import MODEL_SCHEMA
 from lockstep.bundle.verify import check_in_fresh_process, sample_answers
 from lockstep.data.encoding import ENCODER_SCHEMA, Encoder
+from lockstep.data.tables import SCHEMA, from_parquet
 from lockstep.errors import LockstepError, NotPromoted
 from lockstep.evaluation.card.page import render
 from lockstep.evaluation.gate_words import what_it_is
-from lockstep.evaluation.gates import describe, require_consistent
+from lockstep.evaluation.gates import describe, require_consistent, worst
 from lockstep.sealing.vault import open_vault
-from tasks._approvals import parse_approvals, read_approvals, refused
+from tasks._approvals import Approval, parse_approvals, read_approvals, refused
 from tasks._card import CardParams, asked_beside, document, lineage
+from tasks._champion import COMPARISON, ChampionParams, Rows, compare
 from tasks._params import key, load_params
 from tasks._provenance import figures_of, records
 from tasks._recorded import require_recorded
@@ -32,7 +34,7 @@ _LOCK = Path("dvc.lock")
 """For the card in the bundle, and to refuse altered reports: no output depends on it."""
 
 
-class DeployParams(CardParams):
+class DeployParams(CardParams, ChampionParams):
     section = "deploy"
 
     name: str = key("deploy.name", pattern=NAME)
@@ -51,6 +53,7 @@ def run(
     evaluation: Mapping[str, Any],
     approvals: Sequence[Any],
     params: DeployParams,
+    comparison: Mapping[str, Any] | None = None,
 ) -> Deployment:
     """Decide whether the candidate may be promoted, and make its bundle.
 
@@ -67,6 +70,8 @@ def run(
         ``threshold`` of two classes, and the target's ``labels``.
     approvals
         Entries of approvals.json.
+    comparison
+        Of `compare`: its gates count as those of the evaluation do.
 
     Returns
     -------
@@ -81,23 +86,11 @@ def run(
         A verdict does not follow from its figure and threshold.
     """
     approved = parse_approvals(approvals)
-    try:
-        judged, verdict, gates = evaluation["candidate"], evaluation["verdict"], evaluation["gates"]
-        metrics = evaluation["metrics"]
-        threshold = None if params.positive is None else float(metrics["threshold"])
-    except KeyError as missing:
-        raise NotPromoted(
-            f"The evaluation has no {missing}. Run `evaluate` again: `dvc repro -f evaluate`."
-        ) from None
-    if judged != candidate or rule.threshold != threshold:
-        raise NotPromoted("The evaluation judges another candidate than the one to deploy. Run `dvc repro`.")
-    require_consistent(evaluation, "The evaluation")
-    if standing := refused(gates, candidate, approved):
-        raise NotPromoted(_explain(verdict, standing))
-    overrides = [approval for approval in approved if any(approval.covers(g, candidate) for g in gates)]
-    override = [
-        approval.model_dump(include={"gate", "verdict", "reason", "by", "at"}) for approval in overrides
-    ] or None
+    require_judged(evaluation, candidate, rule, params)
+    verdict, gates, metrics = (evaluation[part] for part in ("verdict", "gates", "metrics"))
+    beside = [] if comparison is None else comparison["gates"]
+    if standing := refused([*gates, *beside], candidate, approved):
+        raise NotPromoted(_explain(standing, comparison))
     fitted = Encoder.from_json(encoder)
     manifest = Manifest(
         project=params.project,
@@ -107,17 +100,49 @@ def run(
         negative=None
         if params.positive is None
         else _negative(evaluation.get("labels", ()), params.positive),
-        threshold=threshold,
+        threshold=rule.threshold,
         classes=fitted.classes,
         columns=_columns(fitted, rule),
         candidate=candidate,
         verdict=verdict,
         gates=tuple(gates),
         metrics=metrics,
-        override=override,
+        override=_overrides([*gates, *beside], candidate, approved),
+        comparison=comparison,
     )
-    report = {"candidate": candidate, "verdict": verdict, "override": override}
+    # Without what hangs on the registry: each clone has its own.
+    report = {
+        "candidate": candidate,
+        "verdict": verdict,
+        "override": _overrides(gates, candidate, approved),
+    }
     return Deployment(Bundle(manifest, encoder, model, rule.content()), report)
+
+
+def require_judged(
+    evaluation: Mapping[str, Any], candidate: str, rule: Decision, params: DeployParams
+) -> None:
+    """Refuse an evaluation of another candidate, or one that was altered; the arguments are those of `run`."""
+    try:
+        judged, _, _, metrics = (evaluation[part] for part in ("candidate", "verdict", "gates", "metrics"))
+        threshold = None if params.positive is None else float(metrics["threshold"])
+    except KeyError as missing:
+        raise NotPromoted(
+            f"The evaluation has no {missing}. Run `evaluate` again: `dvc repro -f evaluate`."
+        ) from None
+    if judged != candidate or rule.threshold != threshold:
+        raise NotPromoted("The evaluation judges another candidate than the one to deploy. Run `dvc repro`.")
+    require_consistent(evaluation, "The evaluation")
+
+
+def _overrides(
+    gates: Sequence[Mapping[str, Any]], candidate: str, approved: Sequence[Approval]
+) -> list[dict[str, Any]] | None:
+    """The approvals that these gates needed; None where they needed none."""
+    needed = [approval for approval in approved if any(approval.covers(gate, candidate) for gate in gates)]
+    return [
+        approval.model_dump(include={"gate", "verdict", "reason", "by", "at"}) for approval in needed
+    ] or None
 
 
 def _columns(encoder: Encoder, rule: Decision) -> tuple[InputColumn, ...]:
@@ -131,19 +156,25 @@ def _negative(labels: Sequence[str], positive: str) -> str:
     return others[0] if len(others) == 1 else f"not {positive}"
 
 
-def _explain(verdict: str, gates: Sequence[Mapping[str, Any]]) -> str:
+def _explain(gates: Sequence[Mapping[str, Any]], comparison: Mapping[str, Any] | None) -> str:
+    verdict = worst(gate["verdict"] for gate in gates)
     lines = [
         f"The candidate was not promoted: its verdict is {verdict!r}. The registry stays as it was.",
         *(line for gate in gates for line in (f"  {describe(gate)}", f"    {what_it_is(gate)}")),
-        "Improve the model, or review evaluate.gates in params.yaml. `lockstep approve --reason WHY` overrides a gate "
-        "under your name.",
     ]
+    if comparison and comparison["not_compared"]:
+        lines.append(f"The champion has no answers to the test rows: {comparison['not_compared']}")
+    lines.append(
+        "Improve the model, or review evaluate.gates and deploy.champion in params.yaml. `lockstep approve --reason "
+        "WHY` overrides a gate under your name."
+    )
     return "\n".join(lines)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = arguments(
-        "deploy", argv, "encoder", "model", "decision", "evaluation", "approvals", "key-id", "registry", "report",
+        "deploy", argv, "encoder", "model", "decision", "test", "predictions", "evaluation", "approvals", "key-id",
+        "registry", "report",
         several=["reports"],
     )  # fmt: skip
     params = load_params(DeployParams, args.params)
@@ -157,8 +188,19 @@ def main(argv: Sequence[str] | None = None) -> None:
         reports = {str(path): _read_bytes(path) for path in (*args.reports, args.evaluation)}
         lock = _LOCK.read_bytes() if _LOCK.is_file() else None
         # DVC has recorded what is upstream; by hand, or by `dvc repro -s`, nobody else would look.
-        require_recorded(reports, str(args.evaluation), lock)
-        deployment = run(encoder, model, rule, candidate, evaluation, approvals, params)
+        require_recorded(
+            {**reports, str(args.predictions): _read_bytes(args.predictions)}, str(args.evaluation), lock
+        )
+        require_judged(evaluation, candidate, rule, params)
+        rows = Rows(
+            from_parquet(vault.read(args.test, role="debiased-test", schema=SCHEMA)),
+            from_parquet(vault.read(args.predictions, role="predictions", schema=SCHEMA)),
+        )
+        registry = Registry(registry_root(args.registry), params.name)
+        champion = registry.pointer()
+        comparison = compare(registry, candidate, Encoder.from_json(encoder).classes, rows, params)
+        write_report(COMPARISON, comparison or {})
+        deployment = run(encoder, model, rule, candidate, evaluation, approvals, params, comparison)
         # For the card in the bundle alone, as dvc.lock is.
         reports |= asked_beside(args.report.parent, candidate)
         before = {stage: record for stage, record in records().items() if stage != "deploy"}
@@ -172,6 +214,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 {**before, "deploy": figures},
                 figures["run"]["git_revision"],
             ),
+            comparison,
         )
         bundle = replace(
             deployment.bundle,
@@ -179,9 +222,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             documents={"model_card.html": render(card), "model_card.json": to_json(card)},
         )
         expected = sample_answers(bundle)
-        registry = Registry(registry_root(args.registry), params.name)
         promotion = registry.publish(
-            bundle, vault, check=lambda directory: check_in_fresh_process(directory, expected)
+            bundle, vault, lambda directory: check_in_fresh_process(directory, expected), champion
         )
         write_report(args.report, deployment.report)
     print(f"{params.name} version {promotion.version} ({promotion.how}) is deployed: {promotion.directory}")

@@ -147,6 +147,7 @@ def shrink(project: Path) -> None:
     }
     params["evaluate"].update(min_group_rows=20, min_group_positives=2, attack_false_positive_rate=0.05)
     params["evaluate"]["robustness"] = {kind: [] for kind in ANY_LOSS}
+    params["deploy"]["champion"] = dict.fromkeys(params["deploy"]["champion"], 1.0)
     path.write_text(yaml.safe_dump(params, sort_keys=False))
     suite_path = project / "data" / "expectations.json"
     suite = json.loads(suite_path.read_text())

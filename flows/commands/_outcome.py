@@ -18,7 +18,7 @@ _USE = (
 _BEGIN = ("lockstep init TABLE --target COL --sensitive A,B    your own table",)
 _PROMOTE = ("lockstep deploy    makes it the champion",)
 _IMPROVE = (
-    "improve the model, or review evaluate.gates in params.yaml; then `lockstep run`",
+    "improve the model, or review evaluate.gates and deploy.champion in params.yaml; then `lockstep run`",
     "or let it pass under your name: `lockstep approve --reason WHY`; then `lockstep run`, which deploys it",
 )
 _BRING = (
@@ -43,17 +43,22 @@ def outcome(root: Path, evaluation: Mapping[str, Any]) -> Outcome:
     """
     from flows.commands.serving import champion, champion_directory
     from lockstep.evaluation.gate_words import what_it_is
-    from lockstep.evaluation.gates import describe
+    from lockstep.evaluation.gates import describe, worst
     from tasks._approvals import approval_of, parse_approvals, read_approvals, refused
+    from tasks._champion import read_comparison
 
-    candidate, gates = evaluation["candidate"], evaluation["gates"]
+    candidate = evaluation["candidate"]
+    comparison = read_comparison(root, candidate)
+    gates = [*evaluation["gates"], *(comparison["gates"] if comparison else ())]
     approvals = parse_approvals(read_approvals(root / APPROVALS))
-    told = [f"Verdict: {evaluation['verdict']}"]
+    told = [f"Verdict: {worst(gate['verdict'] for gate in gates)}"]
     for gate in gates:
         if gate["verdict"] != "pass":
             approval = approval_of(gate, candidate, approvals)
             told.append(f"  {describe(gate)}{f'; approved by {approval.by}' if approval else ''}")
             told.append(f"    {what_it_is(gate)}")
+    if comparison and comparison["not_compared"]:
+        told.append(f"  The champion has no answers to the test rows: {comparison['not_compared']}")
     served = champion()
     where = f"{served.name} version {served.version}, {champion_directory()}" if served else ""
     stays = f"The champion stays: {where}" if served else "No champion was found."

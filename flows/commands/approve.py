@@ -27,13 +27,16 @@ def approve(
     from flows._recorded import read_evaluation
     from lockstep.files import write_atomic
     from tasks._approvals import Approval, approval_of, parse_approvals, read_approvals, refused
+    from tasks._champion import read_comparison
     from tasks._stage import to_json
 
     root = project_root()
     if not reason.strip():
         raise UsageError("--reason is empty. Say why: whoever audits the model reads it.")
     evaluation = read_evaluation(root)
-    candidate, gates_of = evaluation["candidate"], evaluation["gates"]
+    candidate = evaluation["candidate"]
+    beside = read_comparison(root, candidate) or {}
+    gates_of = [*evaluation["gates"], *beside.get("gates", ())]
     kept = read_approvals(root / APPROVALS)
     known = parse_approvals(kept)
     wanted = _to_approve(gates_of, gates or [])

@@ -109,7 +109,7 @@ def _params(params: Any, roles: Any, project: str, name: str, encoding: str) -> 
     from ruamel.yaml.comments import CommentedMap, CommentedSeq
     from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
-    from lockstep.data.project import default_gates
+    from lockstep.data.project import MAY_BE_WORSE, default_gates
     from lockstep.evaluation.membership import judgeable_rate
 
     def row(values: Any) -> Any:
@@ -153,7 +153,12 @@ def _params(params: Any, roles: Any, project: str, name: str, encoding: str) -> 
         gates.yaml_add_eol_comment(_BOUNDS.get(gate, "at most"), gate)
     evaluate["gates"] = gates
     evaluate.yaml_set_comment_before_after_key("gates", before=_GATES_COMMENT, indent=2)
-    params["deploy"]["name"] = name
+    champion = CommentedMap(MAY_BE_WORSE)
+    champion.fa.set_flow_style()
+    params["deploy"] = CommentedMap(name=name, champion=champion)
+    params["deploy"].yaml_add_eol_comment(
+        "at most so much worse than the champion on the same test rows", "champion"
+    )
     for said in params["card"]:
         params["card"][said] = None
     return dump(params)

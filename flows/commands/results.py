@@ -29,6 +29,7 @@ def results() -> None:
     from flows.commands._outcome import outcome
     from flows.commands._stale import notice
     from lockstep.evaluation.gate_words import asked_of, figure_of, interval_of
+    from tasks._champion import read_comparison
 
     root = project_root()
     evaluation = read_evaluation(root)
@@ -45,7 +46,8 @@ def results() -> None:
     for column in ("gate", "figure", "95 % interval", "threshold", "verdict"):
         # Names that differ at their ends must not be cut.
         gates.add_column(column, overflow="fold")
-    for gate in evaluation["gates"]:
+    comparison = read_comparison(root, evaluation["candidate"]) or {}
+    for gate in [*evaluation["gates"], *comparison.get("gates", ())]:
         gates.add_row(gate["gate"], figure_of(gate), interval_of(gate), asked_of(gate), gate["verdict"])
     console.print(gates)
     console.print(_candidates())

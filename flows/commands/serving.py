@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.commands._project import read_yaml, stage_arguments
-from lockstep.errors import DataError, RegistryError, UsageError
+from lockstep.errors import RegistryError, UsageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -95,11 +95,10 @@ def score_table(bundle: Bundle, table: pa.Table) -> pa.Table:
     import numpy as np
     import pyarrow as pa
 
-    from lockstep.data.tables import raw_columns, require
+    from lockstep.data.tables import raw_columns, typed_as
 
-    columns = bundle.manifest.columns
-    require(table, [column.name for column in columns], "The deployed model")
-    typed = pa.table({column.name: _as_trained(table[column.name], column) for column in columns})
+    kinds = {column.name: column.kind for column in bundle.manifest.columns}
+    typed = typed_as(table, kinds, "The deployed model")
     raw, scorer = raw_columns(typed, typed.column_names), bundle.scorer()
     probability = scorer.probability(raw)
     decided = bundle.rule().codes(probability, raw, scorer.encoder.encode)
@@ -137,25 +136,6 @@ def champion() -> Manifest | None:
         return read_manifest(directory) if directory else None
     except RegistryError:
         return None
-
-
-def _as_trained(values: pa.ChunkedArray, column: Any) -> pa.ChunkedArray:
-    """Give a column the type of its kind where a short table shows another: all missing, or all digits."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    from lockstep.data.tables import is_category
-
-    if pa.types.is_null(values.type):
-        return pc.cast(values, pa.string() if column.kind == "category" else pa.float64())
-    if column.kind == "category" and pa.types.is_integer(values.type):
-        return pc.cast(values, pa.string())
-    if is_category(values.type) != (column.kind == "category"):
-        held, wanted = ("numbers", "text") if column.kind == "category" else ("text", "numbers")
-        raise DataError(
-            f"Column {column.name!r} holds {held}; the deployed model needs {wanted}. Convert it."
-        )
-    return values
 
 
 def _to_csv(table: pa.Table) -> bytes:

@@ -56,7 +56,9 @@ class Manifest:
         Commit at which `train` ran, and what a clock or the host gave, by stage; null where unknown.
     classes
         Labels of three classes or more, in the order of the probabilities: a row gets the likeliest. Empty of two.
-    comparison, signature
+    comparison
+        How it stood beside the champion that it replaced (`tasks._champion.compare`); null where there was none.
+    signature
         Reserved; null in this release.
     """
 
@@ -78,7 +80,7 @@ class Manifest:
     git_revision: str | None = None
     measured: Mapping[str, Any] | None = None
     classes: tuple[str, ...] = ()
-    comparison: None = None
+    comparison: Mapping[str, Any] | None = None
     signature: None = None
 
     def repeats(self, other: Manifest) -> bool:
@@ -88,7 +90,9 @@ class Manifest:
     def _deployment(self) -> tuple[object, ...]:
         # The threshold is chosen after training: one candidate may be deployed with two of them.
         binary = (self.positive, self.negative, self.threshold)
-        judged = json.dumps([self.gates, self.override], sort_keys=True)
+        # Against the same champion: it may have been promoted as several versions.
+        beside = {k: v for k, v in (self.comparison or {}).items() if k != "version"}
+        judged = json.dumps([self.gates, self.override, beside], sort_keys=True)
         return (self.project, self.candidate, self.target, *binary, self.classes, judged)
 
     def labels(self, codes: npt.NDArray[np.int64]) -> list[str]:
@@ -121,6 +125,7 @@ class Manifest:
             raise damaged from None
         labels = classes or (manifest.positive, manifest.negative)
         texts = (manifest.project, manifest.name, *labels, manifest.version)
+        sound = sound and isinstance(manifest.comparison, dict | None)
         if not sound or not isinstance(manifest.files, dict) or not all(isinstance(t, str) for t in texts):
             raise damaged
         return manifest

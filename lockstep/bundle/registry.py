@@ -19,7 +19,7 @@ from typing import Literal
 
 from lockstep.bundle.contents import Bundle, read_bundle, read_manifest, write_bundle
 from lockstep.bundle.manifest import Manifest
-from lockstep.errors import LockstepError, RegistryError
+from lockstep.errors import LockstepError, NotPromoted, RegistryError
 from lockstep.files import make_directory, sync_directory, write_atomic
 from lockstep.sealing.vault import Vault
 
@@ -97,24 +97,33 @@ class Registry:
             return []
         return sorted((path.name for path in self._home.iterdir() if path.name.isdecimal()), key=int)
 
+    def pointer(self) -> bytes | None:
+        """What says which version is served, as it stands; None where nothing is deployed."""
+        try:
+            return (self._home / _CHAMPION).read_bytes()
+        except OSError:
+            return None
+
     def champion(self) -> str:
         """Version that is served; raises RegistryError where nothing is deployed."""
-        path = self._home / _CHAMPION
-        try:
-            version = json.loads(path.read_bytes())["version"]
-        except OSError:
-            raise RegistryError(_nothing_deployed(self.root, self.name)) from None
-        except (ValueError, TypeError, LookupError):
-            version = None
+        pointer = self.pointer()
+        if pointer is None:
+            raise RegistryError(_nothing_deployed(self.root, self.name))
+        version = _parsed(pointer).get("version")
         if not isinstance(version, str) or not version.isdecimal():
-            raise RegistryError(f"{path} is damaged. Deploy again: `lockstep deploy`.")
+            raise RegistryError(f"{self._home / _CHAMPION} is damaged. Deploy again: `lockstep deploy`.")
         return version
+
+    def champion_candidate(self) -> str | None:
+        """Digest of what is served, however its bundle fares; None where that is unknown."""
+        candidate = _parsed(self.pointer() or b"").get("candidate")
+        return candidate if isinstance(candidate, str) else None
 
     def load_champion(self) -> Bundle:
         """Open and verify the served bundle; raises RegistryError and SealError as `read_bundle` does."""
         return read_bundle(self.directory(self.champion()))
 
-    def publish(self, bundle: Bundle, vault: Vault, check: Check) -> Promotion:
+    def publish(self, bundle: Bundle, vault: Vault, check: Check, after: bytes | None) -> Promotion:
         """Make `bundle` the champion, as a new version unless one of the registry is the same deployment.
 
         Parameters
@@ -125,14 +134,23 @@ class Registry:
             Seals it.
         check
             Called with the directory of a bundle before it is promoted; raises LockstepError to refuse it.
+        after
+            The `pointer` that `bundle` was judged against.
 
         Raises
         ------
+        NotPromoted
+            Another champion has come meanwhile.
         LockstepError
             `check` refused; the registry is as it was. So it is after a crash, but for a hidden directory
             that the next call removes.
         """
         with self._locked():
+            if self.pointer() != after:
+                raise NotPromoted(
+                    f"Another {self.name!r} was deployed while this candidate was judged. Run `lockstep deploy` again: "
+                    "it compares with the new champion."
+                )
             for version in reversed(self.versions()):
                 if self._serves(version, bundle.manifest, check):
                     return self._promote(version, "again")
@@ -185,6 +203,14 @@ class Registry:
             yield
         finally:
             os.close(descriptor)
+
+
+def _parsed(pointer: bytes) -> dict[str, object]:
+    try:
+        found = json.loads(pointer)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _nothing_deployed(root: Path, name: str | None = None) -> str:

@@ -24,7 +24,7 @@ _AUDIT = _OWN + "audit:"
 
 
 def audit(column: str) -> str:
-    """Name under which the sensitive feature `column` travels along for the audit only."""
+    """Name under which a `column` that is no feature travels along: a sensitive one for the audit, or a proxy."""
     return _AUDIT + column
 
 

@@ -36,6 +36,9 @@ _TOLERATED: dict[str, tuple[float, float]] = {
 }
 """Strength of each perturbation, and the share that it may cost of what a model is better by than a random order."""
 
+MAY_BE_WORSE: dict[str, float] = {"roc_auc": 0.02, "average_precision": 0.05, "brier": 0.01}
+"""How much worse than the champion a candidate may be: of a thousand rows another seed may cost so much."""
+
 
 @dataclass(frozen=True)
 class Roles:

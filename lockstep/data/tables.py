@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from lockstep.data.columns import audit
 from lockstep.data.delimited import parse_delimited
+from lockstep.data.encoded_columns import Kind
 from lockstep.errors import DataError
 
 SCHEMA = "table/1"
@@ -116,6 +117,42 @@ def require(table: pa.Table, columns: Sequence[str], why: str) -> None:
     absent = [name for name in columns if name not in table.column_names]
     if absent:
         raise DataError(f"{why} names {absent}, which the table lacks. It has: {table.column_names}.")
+
+
+def typed_as(table: pa.Table, kinds: Mapping[str, Kind], who: str) -> pa.Table:
+    """The columns that a model asks for, of the kinds that it was trained on.
+
+    A short table may show a column of another type: all missing, or all digits.
+
+    Parameters
+    ----------
+    kinds
+        By name; a sensitive feature, or one that was dropped, is taken from under its audit name.
+    who
+        Asks for them.
+
+    Raises
+    ------
+    DataError
+        A column is missing, or holds numbers for text or text for numbers.
+    """
+    held = set(table.column_names)
+    places = {n: audit(n) if n not in held and audit(n) in held else n for n in kinds}
+    require(table, list(places.values()), who)
+    return pa.table({n: _of_kind(n, table[places[n]], kind, who) for n, kind in kinds.items()})
+
+
+def _of_kind(name: str, values: pa.ChunkedArray, kind: Kind, who: str) -> pa.ChunkedArray:
+    if pa.types.is_null(values.type):
+        return pc.cast(values, pa.string() if kind == "category" else pa.float64())
+    if kind == "category" and pa.types.is_integer(values.type):
+        return pc.cast(values, pa.string())
+    if is_category(values.type) != (kind == "category"):
+        held, wanted = ("numbers", "text") if kind == "category" else ("text", "numbers")
+        raise DataError(
+            f"Column {name!r} holds {held}; {who[:1].lower()}{who[1:]} needs {wanted}. Convert it."
+        )
+    return values
 
 
 def is_category(dtype: pa.DataType) -> bool:

@@ -25,6 +25,7 @@ from lockstep.progress import track
 Interval = tuple[float, float]
 
 _PERCENTILES = (2.5, 97.5)
+_RANKING = ("roc_auc", "average_precision", "brier")
 
 
 class Intervals(NamedTuple):
@@ -101,7 +102,7 @@ def _draw_rows(codes: Codes, probability: Floats, samples: int, seed: int) -> _D
     drawn = np.empty((samples, len(ranked) + len(losses) + 1))
     with track("bootstrap samples", samples) as advance:
         for draw, weights in zip(drawn, _weights(codes, samples, seed), strict=True):
-            areas = [of_class.average_precision(weights) for of_class in ranked]
+            areas = [of_class.areas(weights).average_precision for of_class in ranked]
             means = [weights @ of_rows / len(codes) for of_rows in losses.values()]
             error = np.abs(np.bincount(bins, weights * gaps)).sum() / len(codes)
             draw[:] = [*areas, *means, error]
@@ -110,10 +111,10 @@ def _draw_rows(codes: Codes, probability: Floats, samples: int, seed: int) -> _D
     return _Draws(drawn[:, : len(ranked)], dict(zip(losses, of_losses, strict=True)), drawn[:, -1])
 
 
-def average_precisions(
+def ranking_draws(
     codes: Codes, probabilities: Mapping[str, Floats], samples: int, seed: int
-) -> dict[str, Floats]:
-    """Average precision of models on the same n rows and on the same draws of them; of several classes the mean.
+) -> dict[str, dict[str, Floats]]:
+    """Figures of `lockstep.evaluation.metrics.ranking` of models on the same n rows and on the same draws of them.
 
     Parameters
     ----------
@@ -125,21 +126,23 @@ def average_precisions(
     Returns
     -------
     dict
-        By model, shape (samples + 1,): on the rows themselves, then on each draw of them within each class.
+        By model and figure, shape (samples + 1,): on the rows themselves, then on each draw of them within each class.
     """
     ranked = {
         name: [_Ranked(hits, score) for hits, score in one_against_rest(codes, probability) if hits.any()]
         for name, probability in probabilities.items()
     }
-    draws = chain([np.ones(len(codes))], _weights(codes, samples, seed))
-    found = [
-        [
-            np.mean([of_class.average_precision(weights) for of_class in classes])
-            for classes in ranked.values()
-        ]
-        for weights in draws
-    ]
-    return dict(zip(ranked, np.array(found).T, strict=True))
+    losses = {name: row_losses(codes, probability)["brier"] for name, probability in probabilities.items()}
+    found = np.empty((samples + 1, len(ranked), len(_RANKING)))
+    for draw, weights in zip(
+        found, chain([np.ones(len(codes))], _weights(codes, samples, seed)), strict=True
+    ):
+        for of_model, name in zip(draw, ranked, strict=True):
+            areas = np.mean([of_class.areas(weights) for of_class in ranked[name]], axis=0)
+            of_model[:] = [*areas, weights @ losses[name] / len(codes)]
+    return {
+        name: {figure: found[:, i, j] for j, figure in enumerate(_RANKING)} for i, name in enumerate(ranked)
+    }
 
 
 def _weights(codes: Codes, samples: int, seed: int) -> Iterator[Floats]:
@@ -153,6 +156,11 @@ def _weights(codes: Codes, samples: int, seed: int) -> Iterator[Floats]:
         yield weights
 
 
+class _Areas(NamedTuple):
+    roc_auc: float
+    average_precision: float
+
+
 class _Ranked:
     """Rows by falling score, those of equal score together."""
 
@@ -161,13 +169,18 @@ class _Ranked:
         self._hits = hits[self._order]
         self._starts = np.append(0, np.flatnonzero(np.diff(score[self._order])) + 1)
 
-    def average_precision(self, weights: Floats) -> float:
-        """As scikit-learn defines it for rows of `weights`; 0 where no row is a hit."""
+    def areas(self, weights: Floats) -> _Areas:
+        """As scikit-learn defines them for rows of `weights`; 0 where no row is a hit, or each is one."""
         ranked = weights[self._order]
-        hits = np.add.reduceat(ranked * self._hits, self._starts)
-        found, chosen = np.cumsum(hits), np.cumsum(np.add.reduceat(ranked, self._starts))
+        hits, rows = (np.add.reduceat(part, self._starts) for part in (ranked * self._hits, ranked))
+        found, chosen = np.cumsum(hits), np.cumsum(rows)
         precision = np.divide(found, chosen, out=np.zeros_like(chosen), where=chosen > 0)
-        return float((precision * hits).sum() / max(found[-1], 1.0))
+        # A row of equal score counts half, as one that a coin puts first.
+        won = ((rows - hits) * (found - hits / 2)).sum()
+        return _Areas(
+            float(won / max(found[-1] * (chosen[-1] - found[-1]), 1.0)),
+            float((precision * hits).sum() / max(found[-1], 1.0)),
+        )
 
 
 def percentiles(draws: Floats) -> Interval:

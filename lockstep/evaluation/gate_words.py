@@ -21,6 +21,8 @@ _APART = (
 _LOST = "Share of its lead over a random order that the model loses when"
 _SOMEBODY = f"{_LOST} somebody who knows it"
 
+_LEAD = "By how much the champion, which this model would replace, is ahead on the same rows"
+
 _KINDS = {
     "roc_auc": _Kind(
         "How often the model ranks a positive row before another one (1: always, 0.5: as a coin would)"
@@ -44,6 +46,15 @@ _KINDS = {
     ),
     "membership_inference_auc": _Kind(
         "How often an attacker picks the training row out of it and another row (1: always, 0.5: as a coin would)"
+    ),
+    "champion:roc_auc": _Kind(
+        f"{_LEAD} in how often it ranks a positive row before another one (below 0: this model is ahead)"
+    ),
+    "champion:average_precision": _Kind(
+        f"{_LEAD} in how many of the rows ranked first are positive (below 0: this model is ahead)"
+    ),
+    "champion:brier": _Kind(
+        f"{_LEAD} in how close probabilities lie to what came true (below 0: this model is ahead)"
     ),
     "robustness:noise": _Kind(
         f"{_LOST} each number gets random noise of {{at}} standard deviations of its column", "percent"

@@ -74,10 +74,11 @@ def no_evidence(gate: str, threshold: float, n_rows: int, left_out: Sequence[str
 
 def verdict(gates: Sequence[Gate]) -> Verdict:
     """Verdict of all gates together: the worst of them."""
-    return _worst(gate.verdict for gate in gates)
+    return worst(gate.verdict for gate in gates)
 
 
-def _worst(verdicts: Iterable[Verdict]) -> Verdict:
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """One verdict for several."""
     found = set(verdicts)
     if "fail" in found:
         return "fail"
@@ -129,8 +130,8 @@ def require_consistent(evaluation: Mapping[str, Any], origin: str) -> None:
         raise ReportAltered(f"{origin} has gates that cannot be read. {_REMEDY}") from None
     if not gates:
         raise ReportAltered(f"{origin} has no gates. {_REMEDY}")
-    if not lines and overall != _worst(follows):
-        lines = [f"verdict: {overall!r}. From the gates follows: {_worst(follows)!r}."]
+    if not lines and overall != worst(follows):
+        lines = [f"verdict: {overall!r}. From the gates follows: {worst(follows)!r}."]
     if lines:
         raise ReportAltered("\n  ".join([f"{origin} was altered. {_REMEDY}", *lines]))
 

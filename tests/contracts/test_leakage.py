@@ -148,7 +148,7 @@ def test_no_stage_between_debias_and_evaluate_is_given_test_rows() -> None:
         name: [d for d in stage["deps"] if d.endswith("/test.parquet.sealed")]
         for name, stage in graph.items()
     }
-    assert {name for name, deps in given.items() if deps} == {"debias", "evaluate"}
+    assert {name for name, deps in given.items() if deps} == {"debias", "evaluate", "deploy"}
     tables = [dep for dep in graph["resample"]["deps"] if dep.endswith(".sealed")]
     assert tables == ["data/debiased/train.parquet.sealed", "data/debiased/transform.sealed"]
 

@@ -149,6 +149,14 @@ def test_debias_drops_proxies_and_keeps_the_sensitive_feature_for_the_audit() ->
     for table in result.parts.values():
         assert columns.features(table.column_names, "y") == ["word", "score"]
         assert columns.audit("sex") in table.column_names
+    for name, part in parts().items():
+        # A champion that reads the proxy is compared on the test rows.
+        beside = columns.audit("height")
+        assert (beside in result.parts[name].column_names) == (name == "test")
+        if name == "test":
+            known = set(zip(*(part[c].to_pylist() for c in ("word", "score", "height")), strict=True))
+            kept = (result.parts[name][c].to_pylist() for c in ("word", "score", beside))
+            assert set(zip(*kept, strict=True)) <= known
     assert set(result.report["labels_by_group"]["sex"]["groups"]) == {"f", "m"}
 
 

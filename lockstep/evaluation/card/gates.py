@@ -25,12 +25,37 @@ def gates(document: Document) -> Iterator[Block]:
         return
     yield _HOW
     yield gates_table(evaluation["gates"])
+    comparison = document.get("comparison")
+    if comparison:
+        yield from _against_the_champion(comparison)
     overrides = (document["reports"].get("deploy") or {}).get("override") or ()
     if overrides:
         yield table_of("Approved in spite of its verdict", "gate", overrides)
 
 
-def gates_table(found: Sequence[Mapping[str, Any]]) -> Table:
+def all_gates(document: Document) -> list[Mapping[str, Any]]:
+    """Those of the evaluation, and those against the champion."""
+    evaluation, comparison = document["reports"].get("evaluation") or {}, document.get("comparison") or {}
+    return [*evaluation.get("gates", ()), *comparison.get("gates", ())]
+
+
+def _against_the_champion(comparison: Mapping[str, Any]) -> Iterator[Block]:
+    served = "of unknown version" if comparison["version"] is None else f"version {comparison['version']}"
+    yield (
+        f"Before it was deployed the model was compared with the champion then ({served}) on the same test rows. The "
+        "interval is that of the paired bootstrap: both are judged on the same draws of the rows."
+    )
+    if comparison["not_compared"]:
+        yield f"The champion has no answers to these rows: {comparison['not_compared']}"
+    yield gates_table(comparison["gates"], "Gates against the champion, on the test rows")
+    if comparison["figures"]:
+        rows = [{"figure": words(name), **of_both} for name, of_both in comparison["figures"].items()]
+        yield table_of("Both models on the test rows", "figure", rows)
+
+
+def gates_table(
+    found: Sequence[Mapping[str, Any]], caption: str = "Gates of the model that ships, on the test rows"
+) -> Table:
     """Each gate with what its figure is, in words and in its unit."""
     rows = [
         (
@@ -43,7 +68,7 @@ def gates_table(found: Sequence[Mapping[str, Any]]) -> Table:
         )
         for gate in found
     ]
-    return Table("Gates of the model that ships, on the test rows", _COLUMNS, rows, open=True)
+    return Table(caption, _COLUMNS, rows, open=True)
 
 
 def _said(gate: Mapping[str, Any]) -> str:

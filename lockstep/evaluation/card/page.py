@@ -8,7 +8,9 @@ from typing import Any
 
 from lockstep.evaluation.card.blocks import Document, Picture, Section, Table, words
 from lockstep.evaluation.card.cells import Number, is_interval, shown
+from lockstep.evaluation.card.gates import all_gates
 from lockstep.evaluation.card.sections import sections
+from lockstep.evaluation.gates import worst
 
 VERDICTS = {"pass": "pass", "fail": "fail", "insufficient evidence": "unclear"}
 """Classes of the style sheet by the words that are always shown with the colour."""
@@ -124,10 +126,10 @@ _TEMPLATE = """<!doctype html>
 
 def render(document: Document) -> bytes:
     """The card of one run."""
-    evaluation = document["reports"].get("evaluation") or {}
-    not_passed = [words(gate["gate"]) for gate in evaluation.get("gates", ()) if gate["verdict"] != "pass"]
+    gates = all_gates(document)
+    not_passed = [words(gate["gate"]) for gate in gates if gate["verdict"] != "pass"]
     lines = [
-        ("Verdict of all gates", evaluation.get("verdict")),
+        ("Verdict of all gates", worst(gate["verdict"] for gate in gates) if gates else None),
         *([("Not passed", "; ".join(not_passed))] if not_passed else []),
         ("Predicts", _predicted(document["model"])),
         ("Owner", document["card"].get("owner")),

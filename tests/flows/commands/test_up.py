@@ -7,8 +7,10 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +133,9 @@ def postgres(tmp_path: Path) -> Iterator[str]:
     # PostgreSQL refuses to run as root.
     account = ("runuser", "-u", "postgres", "--") if os.geteuid() == 0 else ()
     if account:
-        for directory in (home, tmp_path, *tmp_path.parents[:2]):
+        # Up to the system's own directory of temporary files: a worker of pytest-xdist has one more of its own.
+        shared = Path(tempfile.gettempdir())
+        for directory in (home, tmp_path, *takewhile(lambda parent: parent != shared, tmp_path.parents)):
             directory.chmod(0o755)
         shutil.chown(home, "postgres")
 

@@ -26,8 +26,10 @@ def publish_and_die(root: Path, before: int) -> None:
             if count == before:
                 os.kill(os.getpid(), signal.SIGKILL)
 
+    registry = Registry(root, "income")
+    after = registry.pointer()
     sys.addaudithook(watch)
-    Registry(root, "income").publish(second, opened, candidate.accept)
+    registry.publish(second, opened, candidate.accept, after)
 
 
 def main() -> None:

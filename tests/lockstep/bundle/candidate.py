@@ -16,7 +16,7 @@ import numpy.typing as npt
 from lockstep.bundle.contents import Bundle, project_vault
 from lockstep.bundle.digest import content_digest
 from lockstep.bundle.manifest import InputColumn, Manifest
-from lockstep.bundle.registry import Registry
+from lockstep.bundle.registry import Check, Promotion, Registry
 from lockstep.data.encoding import Encoder
 from lockstep.sealing.keyring import set_up_keys
 from lockstep.sealing.vault import Vault
@@ -98,5 +98,10 @@ def accept(directory: Path) -> None:
 def published(root: Path, deployed: Bundle | None = None) -> Registry:
     """A registry at `root` in which a bundle is deployed."""
     registry = Registry(root, "income")
-    registry.publish(deployed or bundle(), vault(), accept)
+    publish(registry, deployed or bundle())
     return registry
+
+
+def publish(registry: Registry, deployed: Bundle, check: Check = accept) -> Promotion:
+    """Deploy a bundle beside whatever is served."""
+    return registry.publish(deployed, vault(), check, registry.pointer())

@@ -5,15 +5,16 @@ import shutil
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from lockstep.bundle.contents import MODEL, read_bundle
+from lockstep.bundle.contents import MODEL, Bundle, read_bundle
 from lockstep.bundle.registry import Registry, registry_root
 from lockstep.errors import NotPromoted, RegistryError
 from tests.conftest import ROOT
-from tests.lockstep.bundle.candidate import accept, bundle, other_bundle, published, vault
+from tests.lockstep.bundle.candidate import accept, bundle, other_bundle, publish, published, vault
 
 
 def _tree(root: Path) -> dict[str, bytes]:
@@ -37,22 +38,22 @@ def test_the_check_sees_a_whole_bundle_before_it_has_a_version(tmp_path: Path) -
     def check(directory: Path) -> None:
         seen.append((read_bundle(directory).manifest.version, registry.versions()))
 
-    registry.publish(bundle(), vault(), check)
+    publish(registry, bundle(), check)
     assert seen == [("1", [])]
 
 
 def test_deploying_the_champion_again_changes_nothing(tmp_path: Path) -> None:
     registry = published(tmp_path)
     before = _tree(tmp_path)
-    promotion = registry.publish(bundle(), vault(), accept)
+    promotion = publish(registry, bundle())
     assert (promotion.how, promotion.version) == ("unchanged", "1")
     assert _tree(tmp_path) == before
 
 
 def test_an_older_version_is_promoted_again_and_not_duplicated(tmp_path: Path) -> None:
     registry = published(tmp_path)
-    assert registry.publish(other_bundle(), vault(), accept).version == "2"
-    promotion = registry.publish(bundle(), vault(), accept)
+    assert publish(registry, other_bundle()).version == "2"
+    promotion = publish(registry, bundle())
     assert (promotion.how, promotion.version) == ("again", "1")
     assert registry.versions() == ["1", "2"]
     assert registry.champion() == "1"
@@ -60,7 +61,7 @@ def test_an_older_version_is_promoted_again_and_not_duplicated(tmp_path: Path) -
 
 def test_the_same_model_with_another_threshold_is_another_version(tmp_path: Path) -> None:
     registry = published(tmp_path)
-    promotion = registry.publish(bundle(threshold=0.25), vault(), accept)
+    promotion = publish(registry, bundle(threshold=0.25))
     assert (promotion.how, promotion.version) == ("new", "2")
 
 
@@ -68,8 +69,27 @@ def test_a_refused_bundle_leaves_the_registry_as_it_was(tmp_path: Path) -> None:
     registry = published(tmp_path)
     before = _tree(tmp_path)
     with pytest.raises(NotPromoted):
-        registry.publish(other_bundle(), vault(), _refuse)
+        publish(registry, other_bundle(), _refuse)
     assert _tree(tmp_path) == before
+
+
+def test_a_bundle_that_was_judged_against_another_champion_is_refused(tmp_path: Path) -> None:
+    registry = Registry(tmp_path, "income")
+    for judged_against in (None, b"{}"):
+        published(tmp_path)
+        before = _tree(tmp_path)
+        with pytest.raises(NotPromoted, match="was deployed while this candidate was judged"):
+            registry.publish(other_bundle(), vault(), accept, judged_against)
+        assert _tree(tmp_path) == before
+
+
+def test_a_model_beside_another_champion_is_another_version(tmp_path: Path) -> None:
+    registry = published(tmp_path)
+    comparison = {"champion": "of old", "version": "1", "gates": []}
+    assert publish(registry, bundle(comparison=comparison)).version == "2"
+    # The same champion may have been promoted as several versions.
+    assert publish(registry, bundle(comparison={**comparison, "version": "7"})).how == "unchanged"
+    assert publish(registry, bundle(comparison={**comparison, "champion": "another"})).version == "3"
 
 
 def test_a_damaged_version_is_passed_over(tmp_path: Path) -> None:
@@ -79,7 +99,7 @@ def test_a_damaged_version_is_passed_over(tmp_path: Path) -> None:
     def check(directory: Path) -> None:
         read_bundle(directory)
 
-    promotion = registry.publish(bundle(), vault(), check)
+    promotion = publish(registry, bundle(), check)
     assert (promotion.how, promotion.version) == ("new", "2")
     assert registry.load_champion().manifest.version == "2"
 
@@ -91,7 +111,7 @@ def test_a_damaged_pointer_is_named_and_replaced(tmp_path: Path) -> None:
         pointer.write_text(content)
         with pytest.raises(RegistryError, match=r"champion\.json is damaged"):
             registry.champion()
-    assert registry.publish(bundle(), vault(), accept).version == "1"
+    assert publish(registry, bundle()).version == "1"
     assert json.loads(pointer.read_text()) == {"version": "1", "candidate": bundle().manifest.candidate}
 
 
@@ -100,7 +120,7 @@ def test_versions_count_as_numbers(tmp_path: Path) -> None:
     for version in ("2", "9", "10"):
         shutil.copytree(registry.directory("1"), registry.directory(version))
     assert registry.versions() == ["1", "2", "9", "10"]
-    assert registry.publish(other_bundle(), vault(), accept).version == "11"
+    assert publish(registry, other_bundle()).version == "11"
 
 
 def test_nothing_deployed_names_place_and_remedy(tmp_path: Path) -> None:
@@ -135,10 +155,16 @@ def test_deploys_side_by_side_give_each_a_whole_version(tmp_path: Path) -> None:
     thresholds, opened = (0.1, 0.2, 0.3, 0.4), vault()
     bundles = [bundle(threshold=threshold) for threshold in thresholds]
     # flock(2) belongs to the open file: it holds threads apart as it holds processes apart.
-    threads = [
-        threading.Thread(target=lambda b=b: Registry(tmp_path, "income").publish(b, opened, accept))
-        for b in bundles
-    ]
+
+    def deploy(deployed: Bundle) -> None:
+        registry = Registry(tmp_path, "income")
+        while True:
+            pointer = registry.pointer()
+            with suppress(NotPromoted):
+                registry.publish(deployed, opened, accept, pointer)
+                return
+
+    threads = [threading.Thread(target=deploy, args=[one]) for one in bundles]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.metrics import f1_score
+from sklearn.metrics import f1_score, roc_auc_score
 
 from lockstep import progress
-from lockstep.evaluation.bootstrap import average_precisions, intervals, percentiles
+from lockstep.evaluation.bootstrap import intervals, percentiles, ranking_draws
 from lockstep.evaluation.gates import judge, no_evidence, verdict
-from lockstep.evaluation.metrics import curves, metrics
+from lockstep.evaluation.metrics import curves, metrics, ranking
 from lockstep.evaluation.thresholds import ParityLimit, choose_threshold
 from lockstep.fairness.judging import DIFFERENCES, difference_interval
 from lockstep.progress import Progress
@@ -37,14 +37,28 @@ def test_intervals_hold_their_figure_and_are_seeded(monkeypatch: pytest.MonkeyPa
 def test_models_are_compared_on_the_same_draws() -> None:
     several = np.column_stack([1 - PROBABILITY, PROBABILITY / 2, PROBABILITY / 2])
     for codes, probability in ((CODES, PROBABILITY), (CODES + (RNG.random(4000) < 0.3), several)):
-        found = average_precisions(codes, {"a": probability, "b": probability / 2}, 100, 1)
-        assert found["a"].shape == (101,)
-        assert found["a"][0] == pytest.approx(metrics(codes, probability, None)["average_precision"])
-        assert percentiles(found["a"][1:]) == pytest.approx(
-            intervals(codes, probability, None, 100, 1).overall["average_precision"]
+        found = ranking_draws(codes, {"a": probability, "b": probability / 2}, 100, 1)
+        bounds = intervals(codes, probability, None, 100, 1).overall
+        for name, figure in ranking(codes, probability).items():
+            assert found["a"][name].shape == (101,)
+            assert found["a"][name][0] == pytest.approx(figure)
+            if name != "roc_auc":
+                assert percentiles(found["a"][name][1:]) == pytest.approx(bounds[name])
+        for name in ("roc_auc", "average_precision"):
+            # They rank alike.
+            np.testing.assert_array_equal(found["a"][name], found["b"][name])
+        assert (found["a"]["brier"] != found["b"]["brier"]).all()
+
+
+def test_the_area_under_the_roc_curve_of_a_draw_is_that_of_its_rows() -> None:
+    coarse = PROBABILITY.round(1)
+    drawn = ranking_draws(CODES, {"a": coarse}, 3, 7)["a"]["roc_auc"]
+    rng = np.random.default_rng(7)
+    for area in drawn[1:]:
+        rows = np.concatenate(
+            [(of := np.flatnonzero(c == CODES))[rng.integers(0, len(of), len(of))] for c in (0, 1)]
         )
-        # They rank alike.
-        np.testing.assert_array_equal(found["a"], found["b"])
+        assert area == pytest.approx(roc_auc_score(CODES[rows], coarse[rows]))
 
 
 def test_metrics_are_those_of_their_definition() -> None:

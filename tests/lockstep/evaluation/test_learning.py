@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lockstep.evaluation.bootstrap import average_precisions
+from lockstep.evaluation.bootstrap import ranking_draws
 from lockstep.evaluation.learning import HELPS, NO_GAIN, learning_curve_of, sentence
 
 RNG = np.random.default_rng(6)
@@ -18,10 +18,14 @@ def networks(signals: tuple[float, ...], apart: float) -> list[list[dict[str, An
     found = []
     for i, signal in enumerate(signals):
         scores = {str(n): (signal + RNG.normal(0, apart)) * CODES + RNG.normal(size=600) for n in range(3)}
-        draws = average_precisions(CODES, scores, 200, 1)
+        draws = ranking_draws(CODES, scores, 200, 1)
         found.append(
             [
-                {"n_train": 100 * 2**i, "n_validation": 600, "average_precision": d.tolist()}
+                {
+                    "n_train": 100 * 2**i,
+                    "n_validation": 600,
+                    "average_precision": d["average_precision"].tolist(),
+                }
                 for d in draws.values()
             ]
         )

@@ -26,7 +26,7 @@ def model() -> Any:
     make_deterministic(3)
     # Nothing in which a row depends on its batch.
     network = replace(NETWORK, dropout=0.0, embedding_dropout=0.0, normalization="layer")
-    found = build_for_training(network, "float32", layer_seeds(1), synchronized=False)
+    found = build_for_training(network, "float32", layer_seeds(3), synchronized=False)
     rate = make_schedule("constant", 0.01, 0.1, 10, 0.0)
     found.compile(optimizer=make_optimizer("adamw", rate, 0.0, 1.0, scaled=False))
     attach(found, Adversary(n_groups=2, weight=1.0, sees_labels=False), seed=1)

@@ -38,7 +38,7 @@ QUIET = Privacy(clip_norm=0.5, noise_multiplier=0.0, secret=1)
 
 def made(network: Network, privacy: Privacy = QUIET, expected_rows: float = N) -> Any:
     make_deterministic(3)
-    model = build_for_training(network, "float32", layer_seeds(1), synchronized=False)
+    model = build_for_training(network, "float32", layer_seeds(3), synchronized=False)
     # Weights of a trained network: those of a new one leave gamma at 1 and every bias at 0.
     rng = np.random.default_rng(0)
     model.set_weights([w + rng.normal(0, 0.3, w.shape) for w in model.get_weights()])

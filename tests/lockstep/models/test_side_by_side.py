@@ -29,7 +29,7 @@ INPUTS = {"numeric": RNG.random((7, 5)).astype(np.float32), "codes": CODES}
 )
 def test_each_member_answers_as_it_does_by_itself(network: Network) -> None:
     make_deterministic(3)
-    together = build_for_training(network, "float32", layer_seeds(1), synchronized=False)
+    together = build_for_training(network, "float32", layer_seeds(3), synchronized=False)
     together.set_weights([w + np.abs(RNG.normal(0, 0.3, w.shape)) for w in together.get_weights()])
     inputs = {name: part for name, part in INPUTS.items() if name in [i.name for i in together.inputs]}
     weights = separate({w.path: w.numpy() for w in together.weights}, network.members)
@@ -47,7 +47,7 @@ def test_each_member_answers_as_it_does_by_itself(network: Network) -> None:
 def test_members_start_as_a_dense_layer_does_and_none_sees_another() -> None:
     make_deterministic(3)
     model = build_for_training(
-        replace(NETWORK, normalization="none"), "float32", layer_seeds(1), synchronized=False
+        replace(NETWORK, normalization="none"), "float32", layer_seeds(3), synchronized=False
     )
     kernel = model.get_layer("hidden_0").kernel.numpy()
     assert kernel.shape == (3, 2 * 3 + 5, 6)

@@ -35,7 +35,7 @@ BATCH = (
 
 def made(network: Network = PLAIN, **compiled: Any) -> Any:
     make_deterministic(3)
-    model = build_for_training(network, "float32", layer_seeds(1), synchronized=False)
+    model = build_for_training(network, "float32", layer_seeds(3), synchronized=False)
     model.compile(**compiled or {"optimizer": keras.optimizers.SGD(0.1)})
     return model
 
