@@ -28,6 +28,7 @@ def results() -> None:
     from flows._recorded import read_evaluation
     from flows.commands._outcome import outcome
     from flows.commands._stale import notice
+    from lockstep.evaluation.card.blocks import words
     from lockstep.evaluation.gate_words import asked_of, figure_of, interval_of
     from tasks._champion import read_comparison
 
@@ -48,7 +49,9 @@ def results() -> None:
         gates.add_column(column, overflow="fold")
     comparison = read_comparison(root, evaluation["candidate"]) or {}
     for gate in [*evaluation["gates"], *comparison.get("gates", ())]:
-        gates.add_row(gate["gate"], figure_of(gate), interval_of(gate), asked_of(gate), gate["verdict"])
+        gates.add_row(
+            words(gate["gate"]), figure_of(gate), interval_of(gate), asked_of(gate), gate["verdict"]
+        )
     console.print(gates)
     console.print(_candidates())
     came = outcome(root, evaluation)

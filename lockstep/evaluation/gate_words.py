@@ -8,6 +8,9 @@ from typing import Any, Literal, NamedTuple
 Unit = Literal["number", "percent", "points"]
 
 
+_SMALL = 1e-3
+
+
 class _Kind(NamedTuple):
     """What a figure is; ``{at}`` is the gate's strength, ``{share}`` the same in percent, ``{feature}`` its feature."""
 
@@ -104,7 +107,8 @@ def asked_of(gate: Mapping[str, Any]) -> str:
 def in_unit(unit: Unit, *values: float) -> str:
     """One value, or the two ends of an interval, with the unit."""
     if unit == "number":
-        return " to ".join(f"{value:.4g}" for value in values)
+        # Of what is near nothing four digits would be a power of ten.
+        return " to ".join(f"{v:.4g}" if abs(v) >= _SMALL or not v else f"{v:z.5f}" for v in values)
     # Three digits are what an interval of so many rows can support.
     return f"{' to '.join(f'{100 * value:.3g}' for value in values)} {'%' if unit == 'percent' else 'points'}"
 

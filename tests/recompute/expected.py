@@ -9,6 +9,7 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 
 from tests.recompute import data, model
 from tests.recompute.attacks import membership
+from tests.recompute.champion import comparison
 from tests.recompute.decisions import fairness, threshold
 from tests.recompute.figures import intervals, on_curve, point, reliability
 from tests.recompute.perturbed import robustness
@@ -74,6 +75,7 @@ def expected(run: Run) -> dict[str, Any]:
             "roc": on_curve(reports["roc"], "false_positive_rate", "true_positive_rate", (roc[0], roc[1])),
             "pr": on_curve(reports["pr"], "recall", "precision", (pr[1], pr[0])),
         },
+        "comparison": comparison(run),
         "lineage": model.lineage(run),
     }
 

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 import shutil
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flows._card import write_card
+from lockstep.bundle.contents import project_vault
+from lockstep.bundle.digest import content_digest
+from lockstep.bundle.registry import Registry
+from tests.conftest import arguments, stages
 from tests.recompute.compare import About, compare
 from tests.recompute.expected import NOT_RECOMPUTED, expected
 from tests.recompute.run import Run
@@ -49,6 +57,7 @@ def test_every_number_of_a_card_is_recomputed(small_project: Path, tmp_path: Pat
     shutil.copytree(small_project, project)
     # So a person's `lockstep cross-validate` leaves it.
     (project / "reports" / "cross_validation.json").write_text('{"n_folds": 5}\n')
+    _deploy_beside_another(project)
     write_card(project)
     run = Run(project)
     recomputed = expected(run)
@@ -62,7 +71,26 @@ def test_every_number_of_a_card_is_recomputed(small_project: Path, tmp_path: Pat
         "/reports/evaluation/membership/attacks/loss/roc_auc",
         "/reports/evaluation/robustness/curves/pgd/0/lost",
         "/reports/evaluation/gates/0/verdict",
+        "/comparison/gates/1/interval/0",
     ]
+
+
+def _deploy_beside_another(project: Path) -> None:
+    """Let the candidate replace a champion that does not know the most frequent category of a column."""
+    registry = Registry(project / "registry", "income")
+    served = registry.load_champion()
+    encoder = json.loads(served.encoder)
+    column = next(column for column in encoder["columns"] if column["name"] == "education")
+    column["values"] = [f"no {value}" for value in column["values"]]
+    changed = json.dumps(encoder).encode()
+    vault = project_vault(served.manifest.project)
+    manifest = replace(
+        served.manifest, candidate=content_digest(vault, changed, served.model, served.decision)
+    )
+    other = replace(served, manifest=manifest, encoder=changed)
+    registry.publish(other, vault, lambda directory: None, registry.pointer())
+    stage = arguments(stages(project)["deploy"])
+    subprocess.run([sys.executable, "-m", "tasks.deploy", *stage], cwd=project, check=True)
 
 
 def _altered(card: Any) -> Any:
@@ -74,4 +102,5 @@ def _altered(card: Any) -> Any:
     evaluation["membership"]["attacks"]["loss"]["roc_auc"] -= 1e-4
     evaluation["robustness"]["curves"]["pgd"][0]["lost"] += 1e-4
     evaluation["gates"][0]["verdict"] = "fail"
+    altered["comparison"]["gates"][1]["interval"][0] -= 1e-4
     return altered
