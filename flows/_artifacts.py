@@ -109,7 +109,7 @@ def _balance(counts: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _evaluate() -> None:
-    from flows.commands.serving import champion
+    from flows._champion import champion
 
     report = _read("evaluation.json")
     await acreate_link_artifact(

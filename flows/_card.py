@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from flows._champion import comparison
 from flows._recorded import EVALUATION, lock_of, require_genuine
 from flows._worktree import git
 from lockstep.errors import UsageError
 from lockstep.evaluation.card.comparison import render_comparison
 from lockstep.evaluation.card.page import render
 from lockstep.files import write_atomic
+from tasks._approvals import load_approvals, overrides, parse_approvals
 from tasks._card import CardParams, document, lineage
-from tasks._champion import read_comparison
 from tasks._params import load_params, parse_document, parse_params
 from tasks._provenance import git_revision, records
 from tasks._stage import to_json
@@ -22,6 +23,7 @@ REPORTS = Path("reports")
 PAGE = REPORTS / "model_card.html"
 COMPARISON = Path(".lockstep/report/comparison.html")
 _PARAMS = "params.yaml"
+_APPROVALS = "approvals.json"
 _DOCUMENT = REPORTS / "model_card.json"
 _WORKSPACE = "workspace"
 
@@ -64,12 +66,14 @@ def _of_workspace(root: Path) -> dict[str, Any]:
     recorded = records(root)
     lock, key_id = lock_of(root), root / "lockstep.key-id"
     evaluation = require_genuine(reports, lock)
+    beside, approvals = comparison(root, evaluation["candidate"]), root / _APPROVALS
     return document(
         reports,
         load_params(CardParams, root / _PARAMS),
         recorded,
         lineage(lock, key_id.read_text().strip() if key_id.is_file() else None, recorded, git_revision(root)),
-        read_comparison(root, evaluation["candidate"]),
+        beside,
+        _approved(evaluation, beside, approvals.read_bytes() if approvals.is_file() else None),
     )
 
 
@@ -83,11 +87,11 @@ def _of_revision(root: Path, name: str) -> dict[str, Any]:
         if place.parent == REPORTS and place.suffix in (".json", ".tsv")
     }
     _require_evaluation(reports, f"{name!r} has", "Commit reports/ with the runs that you want to compare.")
-    lock, key_id, params = (
+    lock, key_id, params, approvals = (
         git(root, "show", f"{revision}:./{path}").encode() if path in held else None
-        for path in ("dvc.lock", "lockstep.key-id", _PARAMS)
+        for path in ("dvc.lock", "lockstep.key-id", _PARAMS, _APPROVALS)
     )
-    require_genuine(reports, lock, f" of {name!r}")
+    evaluation = require_genuine(reports, lock, f" of {name!r}")
     origin = f"{_PARAMS} of {name!r}"
     return document(
         reports,
@@ -95,7 +99,17 @@ def _of_revision(root: Path, name: str) -> dict[str, Any]:
         {},
         lineage(lock, key_id.decode().strip() if key_id else None, {}, revision),
         None,
+        _approved(evaluation, None, approvals),
     )
+
+
+def _approved(
+    evaluation: Mapping[str, Any], beside: Mapping[str, Any] | None, approvals: bytes | None
+) -> list[dict[str, Any]] | None:
+    if approvals is None:
+        return None
+    known = parse_approvals(load_approvals(approvals, _APPROVALS))
+    return overrides([*evaluation["gates"], *(beside or {}).get("gates", ())], evaluation["candidate"], known)
 
 
 def _resolve(root: Path, name: str) -> str:

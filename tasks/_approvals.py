@@ -57,16 +57,33 @@ def refused(
     ]
 
 
+def overrides(
+    gates: Sequence[Mapping[str, Any]], candidate: str, approvals: Sequence[Approval]
+) -> list[dict[str, Any]] | None:
+    """The approvals that these gates needed, for a report; None where they needed none."""
+    needed = [approval for approval in approvals if any(approval.covers(gate, candidate) for gate in gates)]
+    return [
+        approval.model_dump(include={"gate", "verdict", "reason", "by", "at"}) for approval in needed
+    ] or None
+
+
 def read_approvals(path: Path) -> list[Any]:
     """The entries of approvals.json; raises LockstepError where it cannot be read."""
     try:
-        approvals = json.loads(path.read_bytes())
+        content = path.read_bytes()
     except FileNotFoundError:
         raise LockstepError(f"{path} does not exist. Write [] into it: no approvals.") from None
+    return load_approvals(content, str(path))
+
+
+def load_approvals(content: bytes, origin: str) -> list[Any]:
+    """The entries of an approvals.json; raises LockstepError where it holds something else."""
+    try:
+        approvals = json.loads(content)
     except ValueError:
-        raise LockstepError(f"{path} is no JSON. Write [] into it: no approvals.") from None
+        raise LockstepError(f"{origin} is no JSON. Write [] into it: no approvals.") from None
     if not isinstance(approvals, list):
-        raise LockstepError(f"{path} must hold a list. Write [] into it: no approvals.")
+        raise LockstepError(f"{origin} must hold a list. Write [] into it: no approvals.")
     return approvals
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
 from typing import Any
@@ -38,6 +38,7 @@ def document(
     records: Mapping[str, Any],
     lineage: Mapping[str, Any],
     comparison: Mapping[str, Any] | None,
+    override: Sequence[Mapping[str, Any]] | None,
 ) -> dict[str, Any]:
     """The card's document.
 
@@ -51,6 +52,8 @@ def document(
         Of `lineage`.
     comparison
         With the champion; None where there was none.
+    override
+        Of `tasks._approvals.overrides`.
     """
     parsed = {PurePath(path).stem: _parse(path, content) for path, content in sorted(reports.items())}
     return {
@@ -70,6 +73,7 @@ def document(
         },
         "reports": parsed,
         "comparison": comparison,
+        "override": override,
         "measured": figures_of(records),
         "lineage": {
             "candidate": (parsed.get("evaluation") or {}).get("candidate"),

@@ -112,13 +112,17 @@ def compare(
     }
 
 
-def read_comparison(root: Path, candidate: str) -> dict[str, Any] | None:
-    """The last comparison of the workspace `root`; None where it was not about `candidate`."""
+def read_comparison(root: Path, registry: Registry, candidate: str) -> dict[str, Any] | None:
+    """What `compare` found last in the workspace `root`; None where that was not about these two."""
+    champion = registry.champion_candidate()
+    if champion == candidate:
+        return _promoted_with(registry)
     try:
         found = json.loads((root / COMPARISON).read_bytes())
     except (FileNotFoundError, ValueError):
         return None
-    return found if isinstance(found, dict) and found.get("candidate") == candidate else None
+    about = isinstance(found, dict) and (found.get("candidate"), found.get("champion"))
+    return found if about == (candidate, champion) else None
 
 
 def _answers(

@@ -22,7 +22,7 @@ from lockstep.evaluation.card.page import render
 from lockstep.evaluation.gate_words import what_it_is
 from lockstep.evaluation.gates import describe, require_consistent, worst
 from lockstep.sealing.vault import open_vault
-from tasks._approvals import Approval, parse_approvals, read_approvals, refused
+from tasks._approvals import overrides, parse_approvals, read_approvals, refused
 from tasks._card import CardParams, asked_beside, document, lineage
 from tasks._champion import COMPARISON, ChampionParams, Rows, compare
 from tasks._params import key, load_params
@@ -107,14 +107,14 @@ def run(
         verdict=verdict,
         gates=tuple(gates),
         metrics=metrics,
-        override=_overrides([*gates, *beside], candidate, approved),
+        override=overrides([*gates, *beside], candidate, approved),
         comparison=comparison,
     )
     # Without what hangs on the registry: each clone has its own.
     report = {
         "candidate": candidate,
         "verdict": verdict,
-        "override": _overrides(gates, candidate, approved),
+        "override": overrides(gates, candidate, approved),
     }
     return Deployment(Bundle(manifest, encoder, model, rule.content()), report)
 
@@ -133,16 +133,6 @@ def require_judged(
     if judged != candidate or rule.threshold != threshold:
         raise NotPromoted("The evaluation judges another candidate than the one to deploy. Run `dvc repro`.")
     require_consistent(evaluation, "The evaluation")
-
-
-def _overrides(
-    gates: Sequence[Mapping[str, Any]], candidate: str, approved: Sequence[Approval]
-) -> list[dict[str, Any]] | None:
-    """The approvals that these gates needed; None where they needed none."""
-    needed = [approval for approval in approved if any(approval.covers(gate, candidate) for gate in gates)]
-    return [
-        approval.model_dump(include={"gate", "verdict", "reason", "by", "at"}) for approval in needed
-    ] or None
 
 
 def _columns(encoder: Encoder, rule: Decision) -> tuple[InputColumn, ...]:
@@ -215,6 +205,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 figures["run"]["git_revision"],
             ),
             comparison,
+            deployment.bundle.manifest.override,
         )
         bundle = replace(
             deployment.bundle,

@@ -17,6 +17,9 @@ _USE = (
 )
 _BEGIN = ("lockstep init TABLE --target COL --sensitive A,B    your own table",)
 _PROMOTE = ("lockstep deploy    makes it the champion",)
+_COMPARE = (
+    "lockstep deploy    compares it with the champion, and makes it the champion unless it is behind",
+)
 _IMPROVE = (
     "improve the model, or review evaluate.gates and deploy.champion in params.yaml; then `lockstep run`",
     "or let it pass under your name: `lockstep approve --reason WHY`; then `lockstep run`, which deploys it",
@@ -41,15 +44,14 @@ def outcome(root: Path, evaluation: Mapping[str, Any]) -> Outcome:
     evaluation
         Report of `evaluate`.
     """
-    from flows.commands.serving import champion, champion_directory
+    from flows._champion import champion, champion_directory, comparison
     from lockstep.evaluation.gate_words import what_it_is
     from lockstep.evaluation.gates import describe, worst
     from tasks._approvals import approval_of, parse_approvals, read_approvals, refused
-    from tasks._champion import read_comparison
 
     candidate = evaluation["candidate"]
-    comparison = read_comparison(root, candidate)
-    gates = [*evaluation["gates"], *(comparison["gates"] if comparison else ())]
+    beside = comparison(root, candidate)
+    gates = [*evaluation["gates"], *(beside["gates"] if beside else ())]
     approvals = parse_approvals(read_approvals(root / APPROVALS))
     told = [f"Verdict: {worst(gate['verdict'] for gate in gates)}"]
     for gate in gates:
@@ -57,8 +59,8 @@ def outcome(root: Path, evaluation: Mapping[str, Any]) -> Outcome:
             approval = approval_of(gate, candidate, approvals)
             told.append(f"  {describe(gate)}{f'; approved by {approval.by}' if approval else ''}")
             told.append(f"    {what_it_is(gate)}")
-    if comparison and comparison["not_compared"]:
-        told.append(f"  The champion has no answers to the test rows: {comparison['not_compared']}")
+    if beside and beside["not_compared"]:
+        told.append(f"  The champion has no answers to the test rows: {beside['not_compared']}")
     served = champion()
     where = f"{served.name} version {served.version}, {champion_directory()}" if served else ""
     stays = f"The champion stays: {where}" if served else "No champion was found."
@@ -74,10 +76,12 @@ def outcome(root: Path, evaluation: Mapping[str, Any]) -> Outcome:
             if is_served
             else f"It is not deployed. {stays}"
         )
-        lacking = any(gate["verdict"] == "insufficient evidence" for gate in standing)
+        # A champion without answers would have none to more rows.
+        lacking = any(g["verdict"] == "insufficient evidence" for g in standing if g in evaluation["gates"])
         return Outcome([*told, now], (*_IMPROVE, *(_BRING if lacking else ())))
     if is_served:
         return Outcome(
             [*told, f"Bundle:  {champion_directory()}"], (*_USE, *(_BEGIN if is_demo(root) else ()))
         )
-    return Outcome([*told, f"It is not deployed yet. {stays}"], _PROMOTE)
+    steps = _COMPARE if served and not beside else _PROMOTE
+    return Outcome([*told, f"It is not deployed yet. {stays}"], steps)

@@ -24,10 +24,10 @@ def approve(
     ] = None,
 ) -> None:
     """Let the evaluated candidate be promoted in spite of gates that did not pass, under your name."""
+    from flows._champion import comparison
     from flows._recorded import read_evaluation
     from lockstep.files import write_atomic
     from tasks._approvals import Approval, approval_of, parse_approvals, read_approvals, refused
-    from tasks._champion import read_comparison
     from tasks._stage import to_json
 
     root = project_root()
@@ -35,7 +35,7 @@ def approve(
         raise UsageError("--reason is empty. Say why: whoever audits the model reads it.")
     evaluation = read_evaluation(root)
     candidate = evaluation["candidate"]
-    beside = read_comparison(root, candidate) or {}
+    beside = comparison(root, candidate) or {}
     gates_of = [*evaluation["gates"], *beside.get("gates", ())]
     kept = read_approvals(root / APPROVALS)
     known = parse_approvals(kept)

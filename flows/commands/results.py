@@ -25,12 +25,12 @@ def results() -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from flows._champion import comparison
     from flows._recorded import read_evaluation
     from flows.commands._outcome import outcome
     from flows.commands._stale import notice
     from lockstep.evaluation.card.blocks import words
     from lockstep.evaluation.gate_words import asked_of, figure_of, interval_of
-    from tasks._champion import read_comparison
 
     root = project_root()
     evaluation = read_evaluation(root)
@@ -47,8 +47,8 @@ def results() -> None:
     for column in ("gate", "figure", "95 % interval", "threshold", "verdict"):
         # Names that differ at their ends must not be cut.
         gates.add_column(column, overflow="fold")
-    comparison = read_comparison(root, evaluation["candidate"]) or {}
-    for gate in [*evaluation["gates"], *comparison.get("gates", ())]:
+    beside = comparison(root, evaluation["candidate"]) or {}
+    for gate in [*evaluation["gates"], *beside.get("gates", ())]:
         gates.add_row(
             words(gate["gate"]), figure_of(gate), interval_of(gate), asked_of(gate), gate["verdict"]
         )

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.commands._project import read_yaml, stage_arguments
-from lockstep.errors import RegistryError, UsageError
+from flows.commands._project import stage_arguments
+from lockstep.errors import UsageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from lockstep.bundle.contents import Bundle
-    from lockstep.bundle.manifest import Manifest
 
 NameOption = Annotated[
     str | None, typer.Option("--name", help="Deployed model; needed where the registry holds several.")
@@ -114,28 +113,6 @@ def score_table(bundle: Bundle, table: pa.Table) -> pa.Table:
             "label": pa.array(bundle.manifest.labels(decided), pa.string()),
         }
     )
-
-
-def champion_directory() -> Path | None:
-    """Directory of the bundle that this workspace has deployed; None where there is none."""
-    from lockstep.bundle.registry import Registry, registry_root
-
-    try:
-        registry = Registry(registry_root(Path("registry")), read_yaml(Path("params.yaml"))["deploy"]["name"])
-        return registry.directory(registry.champion())
-    except (RegistryError, UsageError, KeyError, TypeError):
-        return None
-
-
-def champion() -> Manifest | None:
-    """Manifest of the bundle that this workspace has deployed; None where there is none, or it is damaged."""
-    from lockstep.bundle.contents import read_manifest
-
-    directory = champion_directory()
-    try:
-        return read_manifest(directory) if directory else None
-    except RegistryError:
-        return None
 
 
 def _to_csv(table: pa.Table) -> bytes:

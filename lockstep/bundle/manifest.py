@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lockstep.data.encoded_columns import Kind
+from lockstep.data.columns import Kind
 from lockstep.errors import RegistryError
 
 FORMAT = "lockstep-bundle/1"

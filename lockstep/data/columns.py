@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 from lockstep.errors import DataError
+
+Kind = Literal["numeric", "category"]
+"""What a raw column holds."""
 
 _OWN = "lockstep:"
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from lockstep.data.columns import Kind
 from lockstep.errors import DataError
 
 Floats = npt.NDArray[np.float64]
-Kind = Literal["numeric", "category"]
 
 MISSING, OTHER, FIRST = 0, 1, 2
 """Codes of a missing value, of one outside the vocabulary, and of the vocabulary's first."""

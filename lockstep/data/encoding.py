@@ -21,13 +21,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from lockstep.data.columns import Kind
 from lockstep.data.decorrelation import Decorrelation
 from lockstep.data.encoded_columns import (
     FIRST,
     MISSING,
     OTHER,
     Column,
-    Kind,
     as_numbers,
     fit_categories,
     fit_numbers,

@@ -14,9 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lockstep.data.columns import audit
+from lockstep.data.columns import Kind, audit
 from lockstep.data.delimited import parse_delimited
-from lockstep.data.encoded_columns import Kind
 from lockstep.errors import DataError
 
 SCHEMA = "table/1"

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import orjson
 
 from lockstep.bundle.manifest import Manifest
-from lockstep.data.encoded_columns import Kind
+from lockstep.data.columns import Kind
 from lockstep.errors import RequestError
 
 MAX_ROWS = 10_000

@@ -16,6 +16,8 @@ import pytest
 import yaml
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
+from flows._card import write_card
+from flows._champion import comparison
 from flows._recorded import read_evaluation
 from flows.commands._outcome import outcome
 from flows.commands.approve import approve
@@ -92,7 +94,7 @@ def test_a_candidate_that_leads_is_promoted_with_its_comparison(project: Path) -
     assert "comparison" not in json.loads(Path("reports/deploy.json").read_bytes())
     page = Path("registry/income/2/model_card.html").read_text()
     assert "Gates against the champion, on the test rows" in page
-    assert "compared with the champion then (version 1)" in page
+    assert "compared with the champion of that time (version 1)" in page
 
 
 def test_a_candidate_that_falls_behind_is_refused_unless_a_person_approves(
@@ -123,6 +125,10 @@ def test_a_candidate_that_falls_behind_is_refused_unless_a_person_approves(
     assert override is not None
     assert [approval["gate"] for approval in override] == GATES
     assert json.loads(Path("reports/deploy.json").read_bytes())["override"] is None
+    for page in (Path("registry/income/2/model_card.html"), write_card(project)):
+        approved = page.read_text().partition("<caption>Approved in spite of its verdict</caption>")[2]
+        for gate in ("champion, ROC AUC", "champion, Brier score"):
+            assert f'<th scope="row">{gate}</th>' in approved
 
 
 def test_an_approval_holds_for_the_figure_that_was_approved(project: Path) -> None:
@@ -134,6 +140,10 @@ def test_an_approval_holds_for_the_figure_that_was_approved(project: Path) -> No
     answered(probability=_noise())
     with pytest.raises(NotPromoted, match="champion:roc_auc: fail"):
         main(deploy_arguments())
+    # What a refused stage leaves is the report on an earlier candidate.
+    override = json.loads(Path("approvals.json").read_bytes())
+    Path("reports/deploy.json").write_text(json.dumps({"override": override}) + "\n")
+    assert "Approved in spite" not in write_card(project).read_text()
 
 
 def test_a_failed_gate_of_the_evaluation_is_named_beside_those(project: Path) -> None:
@@ -216,8 +226,9 @@ def test_a_champion_without_answers_leaves_no_evidence(
     assert "its verdict is 'insufficient evidence'" in str(refused.value)
     for gate in GATES:
         assert f"{gate}: insufficient evidence; no figure" in str(refused.value)
-    told, _ = outcome(project, read_evaluation(project))
+    told, steps = outcome(project, read_evaluation(project))
     assert any("The champion has no answers to the test rows" in line for line in told)
+    assert not any("bring more rows" in step for step in steps)
     approve("The source has changed.", [])
     main(deploy_arguments())
     comparison = _served().comparison
@@ -303,6 +314,28 @@ def test_the_first_evaluation_after_a_refusal_is_not_mixed_with_an_old_compariso
     evaluated(an_evaluation(candidate="00" * 32))
     told, _ = outcome(project, read_evaluation(project))
     assert not any("champion:" in line for line in told)
+
+
+def test_a_comparison_with_another_champion_is_not_shown(project: Path) -> None:
+    Path("dvc.yaml").write_text("stages: {}\n")
+    answered(probability=_noise())
+    with pytest.raises(NotPromoted):
+        main(deploy_arguments())
+    candidate = bundle().manifest.candidate
+    assert comparison(project, candidate) is not None
+    served = other_bundle()
+    published(Path("registry"), replace(served, manifest=replace(served.manifest, candidate="11" * 32)))
+    assert comparison(project, candidate) is None
+    told, steps = outcome(project, read_evaluation(project))
+    assert told[0] == "Verdict: pass"
+    assert any("compares it with the champion" in step for step in steps)
+
+
+def test_the_champions_own_comparison_is_shown_whatever_was_refused_since(project: Path) -> None:
+    main(deploy_arguments())
+    promoted = _served()
+    COMPARISON.write_text('{"candidate": "another", "champion": null}\n')
+    assert comparison(project, promoted.candidate) == promoted.comparison
 
 
 def test_nothing_deployed_is_still_an_error_for_whoever_asks(tmp_path: Path) -> None:

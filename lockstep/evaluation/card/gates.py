@@ -28,9 +28,9 @@ def gates(document: Document) -> Iterator[Block]:
     comparison = document.get("comparison")
     if comparison:
         yield from _against_the_champion(comparison)
-    overrides = (document["reports"].get("deploy") or {}).get("override") or ()
-    if overrides:
-        yield table_of("Approved in spite of its verdict", "gate", overrides)
+    if overrides := document.get("override"):
+        rows = [{**override, "gate": words(override["gate"])} for override in overrides]
+        yield table_of("Approved in spite of its verdict", "gate", rows)
 
 
 def all_gates(document: Document) -> list[Mapping[str, Any]]:
@@ -42,7 +42,7 @@ def all_gates(document: Document) -> list[Mapping[str, Any]]:
 def _against_the_champion(comparison: Mapping[str, Any]) -> Iterator[Block]:
     served = "of unknown version" if comparison["version"] is None else f"version {comparison['version']}"
     yield (
-        f"Before it was deployed the model was compared with the champion then ({served}) on the same test rows. The "
+        f"The model was compared with the champion of that time ({served}) on the same test rows. The "
         "interval is that of the paired bootstrap: both are judged on the same draws of the rows."
     )
     if comparison["not_compared"]:

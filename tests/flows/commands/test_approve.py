@@ -157,7 +157,7 @@ def test_the_outcome_names_what_failed_what_stays_and_what_to_do(project: Path) 
     approve("A pilot.", [])
     assert _told(project) == (
         f"{failed}; approved by A Tester <tester@example.org>\n{what}\nIt is not deployed yet. {stays}\n"
-        "lockstep deploy    makes it the champion"
+        "lockstep deploy    compares it with the champion, and makes it the champion unless it is behind"
     )
     main(deploy_arguments())
     assert "\nBundle:  registry/income/2\n. .venv/bin/activate\n" in _told(project)

@@ -10,8 +10,9 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
+from flows._champion import champion_directory
 from flows.commands import serving
-from flows.commands.serving import champion_directory, predict
+from flows.commands.serving import predict
 from lockstep.bundle.contents import project_vault
 from lockstep.data.tables import from_parquet
 from lockstep.errors import DataError, RegistryError, UsageError
