@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.support.ui import WebDriverWait
 
 from flows._card import write_card
 from lockstep.evaluation.card.page import render
@@ -197,6 +198,7 @@ def test_a_folded_table_is_there_for_everybody_and_in_print(
     assert not browser.execute_script(shown)
     assert violations(browser, "desktop") == []
     with seen(browser, "print"):
-        assert browser.execute_script(shown)
+        # The browser says so with its next frame.
+        WebDriverWait(browser, 10).until(lambda _: browser.execute_script(shown))
     browser.find_element("tag name", "summary").click()
     assert browser.execute_script(shown)
