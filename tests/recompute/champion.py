@@ -25,6 +25,14 @@ def comparison(run: Run) -> dict[str, Any] | None:
     held = run.card.get("comparison")
     if held is None:
         return None
+    declared = run.params["deploy"]["champion"]
+    if held["not_compared"]:
+        n_rows, undecided = len(run.table("evaluate", "test")), "insufficient evidence"
+        gates = [
+            {"gate": f"champion:{n}", "threshold": declared[n], "n_rows": n_rows, "verdict": undecided}
+            for n in _MEASURES
+        ]
+        return {"n_rows": n_rows, "gates": gates, "figures": None}
     registry = Registry(registry_root(run.folder / "registry"), run.params["deploy"]["name"])
     champion = read_bundle(registry.directory(held["version"]))
     test, scorer = run.table("evaluate", "test"), champion.scorer()
@@ -43,11 +51,11 @@ def comparison(run: Run) -> dict[str, Any] | None:
         rows = np.concatenate(
             [of_class[rng.integers(0, len(of_class), len(of_class))] for of_class in strata]
         )
-    gates = []
+    judged = []
     for name, of_model in found.items():
         lead = np.array(of_model["champion"]) - np.array(of_model["candidate"])
-        worse, most = -lead if name == "brier" else lead, run.params["deploy"]["champion"][name]
-        gates.append(
+        worse, most = -lead if name == "brier" else lead, declared[name]
+        judged.append(
             {
                 "gate": f"champion:{name}",
                 "figure": float(worse[0]),
@@ -60,7 +68,7 @@ def comparison(run: Run) -> dict[str, Any] | None:
     return {
         "champion": champion.manifest.candidate,
         "n_rows": len(labels),
-        "gates": gates,
+        "gates": judged,
         "figures": {
             name: {model: float(draws[0]) for model, draws in of_model.items()}
             for name, of_model in found.items()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +19,9 @@ from flows._card import write_card
 from lockstep.bundle.contents import project_vault
 from lockstep.bundle.digest import content_digest
 from lockstep.bundle.registry import Registry
+from lockstep.evaluation.champion_gates import not_comparable
 from tests.conftest import arguments, stages
+from tests.recompute.champion import comparison
 from tests.recompute.compare import About, compare
 from tests.recompute.expected import NOT_RECOMPUTED, expected
 from tests.recompute.run import Run
@@ -104,3 +107,13 @@ def _altered(card: Any) -> Any:
     evaluation["gates"][0]["verdict"] = "fail"
     altered["comparison"]["gates"][1]["interval"][0] -= 1e-4
     return altered
+
+
+def test_a_champion_without_answers_is_no_riddle() -> None:
+    declared = {"roc_auc": 0.02, "average_precision": 0.05, "brier": 0.01}
+    gates = [gate.as_dict() for gate in not_comparable(declared, 7)]
+    card = {"comparison": {"not_compared": "a column is gone", "n_rows": 7, "gates": gates, "figures": None}}
+    run: Any = SimpleNamespace(
+        card=card, params={"deploy": {"champion": declared}}, table=lambda *_: range(7)
+    )
+    assert compare(card, {"comparison": comparison(run)}, {}).wrong == []
