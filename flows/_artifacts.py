@@ -148,6 +148,7 @@ async def _evaluate() -> None:
 
 
 async def _deploy() -> None:
+    from lockstep.evaluation.gate_words import asked_of, figure_of, interval_of
     from tasks._champion import COMPARISON
 
     comparison = json.loads(COMPARISON.read_bytes())
@@ -156,9 +157,9 @@ async def _deploy() -> None:
             [
                 {
                     "gate": gate["gate"],
-                    "figure": _figure(gate["figure"]),
-                    "95 % interval": _interval(gate["interval"]),
-                    "threshold": f"{gate['direction']} {gate['threshold']}",
+                    "figure": figure_of(gate),
+                    "95 % interval": interval_of(gate),
+                    "threshold": asked_of(gate),
                     "verdict": gate["verdict"],
                 }
                 for gate in comparison["gates"]

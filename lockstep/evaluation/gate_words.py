@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
+from lockstep.evaluation.gates import decimals
+
 Unit = Literal["number", "percent", "points"]
-
-
-_SMALL = 1e-3
 
 
 class _Kind(NamedTuple):
@@ -107,8 +106,7 @@ def asked_of(gate: Mapping[str, Any]) -> str:
 def in_unit(unit: Unit, *values: float) -> str:
     """One value, or the two ends of an interval, with the unit."""
     if unit == "number":
-        # Of what is near nothing four digits would be a power of ten.
-        return " to ".join(f"{v:.4g}" if abs(v) >= _SMALL or not v else f"{v:z.5f}" for v in values)
+        return " to ".join(decimals(value, f"{value:.4g}") for value in values)
     # Three digits are what an interval of so many rows can support.
     return f"{' to '.join(f'{100 * value:.3g}' for value in values)} {'%' if unit == 'percent' else 'points'}"
 

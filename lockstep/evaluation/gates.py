@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 Verdict = Literal["pass", "fail", "insufficient evidence"]
 Direction = Literal["at least", "at most"]
 
+_SMALL = 1e-3
 _REMEDY = "`dvc repro -s -f evaluate` writes it anew."
 
 
@@ -96,12 +97,17 @@ def verdict_of(figure: float | None, threshold: float, direction: Direction) -> 
 def describe(gate: Mapping[str, Any]) -> str:
     """A gate of a report as a person reads it in a terminal."""
     figure = gate["figure"]
-    received = "no figure" if figure is None else f"{figure:.4f}"
+    received = "no figure" if figure is None else decimals(figure, f"{figure:.4f}")
     left_out = f"; too small to be evidence: {', '.join(gate['left_out'])}" if gate.get("left_out") else ""
     return (
         f"{gate['gate']}: {gate['verdict']}; {received}, asked: {gate['direction']} {gate['threshold']} "
         f"({gate['n_rows']:,} rows){left_out}"
     )
+
+
+def decimals(value: float, shown: str) -> str:
+    """`shown`, but five decimals of what is near nothing: fewer digits would be a power of ten, or the threshold."""
+    return f"{value:z.5f}" if 0 < abs(value) < _SMALL else shown
 
 
 def require_consistent(evaluation: Mapping[str, Any], origin: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import xml.etree.ElementTree as ET
@@ -13,6 +14,7 @@ import pytest
 
 from flows import _artifacts
 from lockstep.bundle.manifest import Manifest
+from tasks._champion import COMPARISON
 from tests.flows.conftest import write
 
 GROUPS = {
@@ -172,3 +174,27 @@ def test_metrics_before_the_first_champion() -> None:
     text = _artifacts._metrics(REPORTS["evaluation.json"], None)
     assert "| roc_auc | 0.9531 | 0.9400 to 0.9600 | 0.9300 |\n" in text
     assert "champion" not in text
+
+
+def test_how_the_new_champion_stands_beside_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made: list[tuple[Any, str, str]] = []
+
+    async def create(table: Any, key: str, description: str) -> None:
+        made.append((table, key, description))
+
+    monkeypatch.setattr(_artifacts, "acreate_table_artifact", create)
+    gate = {**GATE, "gate": "champion:brier", "figure": 0.00054, "interval": [-0.0001, 0.0012]}
+    unknown = {**gate, "figure": None, "interval": None, "verdict": "insufficient evidence"}
+    comparison = {"version": "7", "n_rows": 1400, "gates": [{**gate, "direction": "at most"}, unknown]}
+    write(tmp_path, {str(COMPARISON): json.dumps(comparison)})
+    asyncio.run(_artifacts.publish("deploy"))
+    [([row, without], key, description)] = made
+    assert (key, row["figure"], row["95 % interval"]) == ("champion", "0.00054", "-0.00010 to 0.0012")
+    assert (row["threshold"], row["verdict"], without["figure"]) == ("at most 0.9", "pass", "")
+    assert description.startswith("Beside version 7, which it was compared with, on 1,400 test rows")
+    write(tmp_path, {str(COMPARISON): "{}"})
+    asyncio.run(_artifacts.publish("deploy"))
+    assert len(made) == 1

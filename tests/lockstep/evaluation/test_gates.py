@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lockstep.errors import ReportAltered
-from lockstep.evaluation.gates import judge, no_evidence, require_consistent, verdict
+from lockstep.evaluation.gates import describe, judge, no_evidence, require_consistent, verdict
 
 
 def a_report(*figures: float) -> dict[str, Any]:
@@ -57,3 +57,8 @@ def test_what_is_missing_is_no_pass(key: str) -> None:
         require_consistent(report, "It")
     with pytest.raises(ReportAltered, match="no gates"):
         require_consistent({"gates": [], "verdict": "pass"}, "It")
+
+
+def test_a_figure_just_beyond_a_small_threshold_reads_so() -> None:
+    gate = judge("champion:brier", 0.00054, (0.0, 0.001), 0.0005, "at most", 1200).as_dict()
+    assert describe(gate) == "champion:brier: fail; 0.00054, asked: at most 0.0005 (1,200 rows)"
