@@ -29,11 +29,12 @@ from lockstep.models.calibration import fit_platt, fold
 from lockstep.models.checkpoints import Checkpoint, Epoch
 from lockstep.models.ensemble import Ensemble, train_ensemble
 from lockstep.models.ensemble import Method as EnsembleMethod
-from lockstep.models.few_rows import fitted
+from lockstep.models.few_rows import fitted, scarcity
 from lockstep.models.moved_rows import Moves
 from lockstep.models.network import Network, Normalization, Precision, inference
 from lockstep.models.scalars import Scalars
 from lockstep.models.scoring import average_precision, logits
+from lockstep.models.shared_slopes import Slopes
 from lockstep.models.training import Data, Schedule, one_hot
 from lockstep.models.unseen import average_unseen
 from lockstep.progress import track
@@ -214,7 +215,10 @@ def encode(
     real = train_rows.filter(pa.array(~flag(train_rows, MADE)))
     labels = labels_of(train_rows, params.target, params.positive)
     several = labels.classes if params.positive is None else ()
-    encoder = Encoder.fit(raw_columns(real, names), params.bins, params.min_value_rows, transform, several)
+    few = scarcity(len(train_rows), params.ample_rows) > 0
+    encoder = Encoder.fit(
+        raw_columns(real, names), params.bins, params.min_value_rows, transform, several, to_the_ends=few
+    )
     table, moves = raw_columns(train_rows, names), None
     if params.adversarial:
         plausible = Plausible.fit(real, [column.name for column in encoder.columns])
@@ -225,6 +229,7 @@ def encode(
         np.asarray(train_rows[WEIGHT].to_numpy(), dtype=np.float32),
         _group_numbers(train_rows, params) if params.mitigation == "adversarial" else None,
         moves,
+        Slopes.of(encoder) if few else None,
     )
 
 

@@ -90,7 +90,9 @@ def fit_categories(name: str, raw: npt.NDArray[Any], min_value_rows: int) -> Col
     return Column(name, "category", tuple(map(str, categories[kept])), buckets=buckets)
 
 
-def fit_numbers(name: str, raw: npt.NDArray[Any], bins: int, min_value_rows: int) -> Column:
+def fit_numbers(
+    name: str, raw: npt.NDArray[Any], bins: int, min_value_rows: int, *, to_the_ends: bool = False
+) -> Column:
     numbers = as_numbers(name, raw)
     incomplete = bool(np.isnan(numbers).any())
     numbers = numbers[np.isfinite(numbers)]
@@ -102,7 +104,9 @@ def fit_numbers(name: str, raw: npt.NDArray[Any], bins: int, min_value_rows: int
     spread = rest if len(np.unique(rest)) > 1 else numbers
     # float64 holds numbers so far apart that their difference is infinite.
     with np.errstate(over="ignore", invalid="ignore"):
-        edges = np.unique(np.quantile(spread, np.linspace(0, 1, bins + 1))) if len(spread) else np.empty(0)
+        edges = np.quantile(spread, np.linspace(0, 1, bins + 1)) if len(spread) else np.empty(0)
+        ends = (values[:1], values[-1:]) if to_the_ends else ()
+        edges = np.unique(np.concatenate([edges, *ends]))
         usable = len(edges) > 1 and bool(np.isfinite(np.diff(edges)).all())
     if not usable:
         return Column(name, "numeric", shared)

@@ -136,6 +136,8 @@ class Encoder:
         min_value_rows: int,
         decorrelation: Decorrelation | None = None,
         classes: Sequence[str] = (),
+        *,
+        to_the_ends: bool = False,
     ) -> Encoder:
         """Fit on training rows.
 
@@ -152,6 +154,9 @@ class Encoder:
             of exact values: it shifts each group by one amount, so that an exact value would name the group.
         classes
             As for `Encoder`.
+        to_the_ends
+            Whether bins reach to a number that very many rows share at an end of its column, such as an amount's zero:
+            they then tell how far off it lies, which few rows do not teach its code.
         """
         shifted: set[str] = set()
         if decorrelation:
@@ -166,7 +171,13 @@ class Encoder:
             [
                 fit_categories(name, values, min_value_rows)
                 if values.dtype == object
-                else fit_numbers(name, values, bins, n_rows + 1 if name in shifted else min_value_rows)
+                else fit_numbers(
+                    name,
+                    values,
+                    bins,
+                    n_rows + 1 if name in shifted else min_value_rows,
+                    to_the_ends=to_the_ends,
+                )
                 for name, values in table.items()
             ],
             decorrelation,

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from lockstep.models.dropout import dropout_class
+from lockstep.models.shared_slopes import Slopes
 
 Normalization = Literal["batch", "layer", "none"]
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -89,7 +90,12 @@ def build(network: Network) -> Any:
 
 
 def build_for_training(
-    network: Network, precision: Precision, draw_seed: Callable[[], int], *, synchronized: bool
+    network: Network,
+    precision: Precision,
+    draw_seed: Callable[[], int],
+    *,
+    synchronized: bool,
+    slopes: Slopes | None = None,
 ) -> Any:
     """Build the same layers for `lockstep.models.step`; the output keeps the members apart: (n, members, n_outputs).
 
@@ -101,6 +107,9 @@ def build_for_training(
         `lockstep.models.determinism.layer_seeds`.
     synchronized
         Whether batch normalisation sees the rows of all devices.
+    slopes
+        How the numeric inputs make one number of each column, which the first layer then reads beside them; `fold`
+        gives `build` its weights.
 
     Notes
     -----
@@ -112,7 +121,7 @@ def build_for_training(
     from lockstep.models.step import trainable
 
     inputs = _inputs(network)
-    logits = _tower(network, inputs, "", _Training(precision, draw_seed, synchronized))
+    logits = _tower(network, inputs, "", _Training(precision, draw_seed, synchronized, slopes))
     apart = keras.layers.Reshape((network.members, network.n_outputs), name="members")(logits)
     return trainable(inputs, apart)
 
@@ -121,6 +130,7 @@ class _Training(NamedTuple):
     precision: Precision
     draw_seed: Callable[[], int]
     synchronized: bool
+    slopes: Slopes | None
 
 
 def _inputs(network: Network) -> dict[str, Any]:
@@ -139,7 +149,7 @@ def _tower(network: Network, inputs: dict[str, Any], prefix: str, training: _Tra
     import keras
     from keras import layers
 
-    from lockstep.models import side_by_side
+    from lockstep.models import shared_slopes, side_by_side
 
     members = network.members
     precision = training.precision if training else "float32"
@@ -184,6 +194,8 @@ def _tower(network: Network, inputs: dict[str, Any], prefix: str, training: _Tra
         if training and network.noise:
             numeric = layers.GaussianNoise(network.noise, training.draw_seed(), **named("noise"))(numeric)
         parts.append(numeric)
+        if training and training.slopes:
+            parts.append(shared_slopes.layer_class()(training.slopes, **named("column_values"))(numeric))
     hidden = layers.Concatenate(**named("features"))(parts) if len(parts) > 1 else parts[0]
     hidden = layers.Flatten(**named("features_flat"))(hidden)
     for i, units in enumerate(network.hidden):

@@ -30,7 +30,9 @@ def rehearse(network: Network, schedule: Schedule, data: Data) -> Callable[[floa
     import tensorflow as tf
 
     make_deterministic(schedule.seed)
-    model = build_for_training(network, schedule.precision, layer_seeds(schedule.seed), synchronized=False)
+    model = build_for_training(
+        network, schedule.precision, layer_seeds(schedule.seed), synchronized=False, slopes=data.slopes
+    )
     rate = make_schedule("constant", 1.0, 1.0, 1, 0.0)
     scaled = schedule.precision == "float16"
     model.label_smoothing = schedule.label_smoothing

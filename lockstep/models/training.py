@@ -25,6 +25,7 @@ from lockstep.models.optimizers import make_optimizer
 from lockstep.models.private_gradients import Private
 from lockstep.models.schedules import drops, make_schedule
 from lockstep.models.scoring import average_precision, cross_entropy, logits, slices
+from lockstep.models.shared_slopes import Slopes, fold
 from lockstep.models.side_by_side import separate
 from lockstep.models.step import run_steps
 
@@ -112,6 +113,8 @@ class Data:
         Number of each row's group, for an adversary; -1 of a row of none.
     moves
         How far each row's amounts may be moved, for adversarial training; None: it is not wanted.
+    slopes
+        How the numeric inputs make one number of each column; None: their bins learn each by itself.
     """
 
     features: Features
@@ -119,13 +122,14 @@ class Data:
     weights: npt.NDArray[np.float32]
     groups: npt.NDArray[np.int32] | None = None
     moves: Moves | None = None
+    slopes: Slopes | None = None
 
     def take(self, rows: npt.NDArray[np.int_]) -> Data:
         """Those `rows`, by number."""
         features = Features(self.features.numeric[rows], self.features.codes[rows])
         groups = None if self.groups is None else self.groups[rows]
         moves = None if self.moves is None else self.moves.take(rows)
-        return Data(features, self.targets[rows], self.weights[rows], groups, moves)
+        return Data(features, self.targets[rows], self.weights[rows], groups, moves, self.slopes)
 
 
 @dataclass(frozen=True)
@@ -196,7 +200,11 @@ def train(
         )
     with strategy.scope():
         model = build_for_training(
-            network, schedule.precision, draw_seed, synchronized=strategy.num_replicas_in_sync > 1
+            network,
+            schedule.precision,
+            draw_seed,
+            synchronized=strategy.num_replicas_in_sync > 1,
+            slopes=data.slopes,
         )
         rate = make_schedule(
             schedule.shape,
@@ -217,7 +225,10 @@ def train(
         model.moves = data.moves
         model.compile(optimizer=optimizer)
         if initial is not None:
-            checkpoints.assign(model.weights, initial)
+            # The columns begin without a weight: what they had is folded into that of their bins.
+            checkpoints.assign(
+                model.weights, tuple(_grown(v, w.shape) for w, v in zip(model.weights, initial, strict=True))
+            )
         if schedule.adversary:
             attach(model, schedule.adversary, draw_seed())
         if schedule.privacy:
@@ -252,9 +263,16 @@ def train(
         on_epoch(state)
     weights = zip(model.weights, state.best, strict=True)
     best = separate({weight.path: value for weight, value in weights if is_own(weight)}, network.members)
+    if data.slopes:
+        best = fold(best, data.slopes)
     final = build(network)
     checkpoints.assign(final.weights, tuple(best[weight.path] for weight in final.weights))
     return Trained(network, final, state.curve, _best_epoch(state, schedule))
+
+
+def _grown(value: npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """`value` with zeros behind its rows."""
+    return np.pad(value, [(0, wanted - has) for wanted, has in zip(shape, value.shape, strict=True)])
 
 
 def _strategy(schedule: Schedule) -> Any:

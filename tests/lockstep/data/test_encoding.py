@@ -56,6 +56,16 @@ def test_a_spike_does_not_swallow_the_bins() -> None:
     assert column.edges[-1] == 100.0
 
 
+def test_bins_reach_to_a_spike_at_an_end_where_rows_are_few() -> None:
+    values = np.array([0.0] * 900 + [float(v) for v in range(50, 101)] + [200.0] * 100)
+    short, whole = (
+        Encoder.fit({"gain": values}, bins=10, min_value_rows=50, to_the_ends=ends).columns[0].edges
+        for ends in (False, True)
+    )
+    assert (short[0], short[-1]) == (50.0, 100.0)
+    assert whole == (0.0, *short, 200.0)
+
+
 def test_piecewise_linear_encoding_is_that_of_the_paper() -> None:
     encoder = Encoder.fit({"x": np.array([0.0, 1.0, 2.0, 3.0, 4.0] * 40)}, bins=4, min_value_rows=1000)
     encoded = encoder.encode({"x": np.array([-1.0, 0.5, 2.0, 3.5, 9.0, np.nan])}).numeric
