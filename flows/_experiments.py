@@ -109,7 +109,7 @@ def plan(root: Path, stages: Sequence[str], overrides: Sequence[str]) -> tuple[t
         if left_out & set(stages):
             raise UsageError(
                 f"An experiment does not deploy. Run it without {', '.join(sorted(left_out & set(stages)))}; "
-                "`lockstep apply` brings it into the workspace, where `lockstep run` deploys it."
+                "`lockstep apply` brings it into the workspace, where `lockstep run` deploys it if its gates pass."
             )
         wanted = tuple(stage.name for stage in pipeline.plan if stage.name not in left_out)
         params = _yaml.load(root / "params.yaml")

@@ -152,13 +152,12 @@ def _explain(gates: Sequence[Mapping[str, Any]], comparison: Mapping[str, Any] |
         f"The candidate was not promoted: its verdict is {verdict!r}. The registry stays as it was.",
         *(line for gate in gates for line in (f"  {describe(gate)}", f"    {what_it_is(gate)}")),
     ]
+    remedy = "Improve the model, or review evaluate.gates and deploy.champion in params.yaml."
     if comparison and comparison["not_compared"]:
         lines.append(f"The champion has no answers to the test rows: {comparison['not_compared']}")
-    lines.append(
-        "Improve the model, or review evaluate.gates and deploy.champion in params.yaml. `lockstep approve --reason "
-        "WHY` overrides a gate under your name."
-    )
-    return "\n".join(lines)
+        if all(gate in comparison["gates"] for gate in gates):
+            remedy = "Give it what it asks for, or let the candidate replace it all the same."
+    return "\n".join([*lines, f"{remedy} `lockstep approve --reason WHY` overrides a gate under your name."])
 
 
 def main(argv: Sequence[str] | None = None) -> None:

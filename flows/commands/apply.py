@@ -29,4 +29,6 @@ def apply(
     recover(root)
     with only_one(root / RUN, f"A run ({{owner}}) works in {root}. Wait for it, or stop it.", keep=True):
         _experiments.apply(root, experiment)
-    print(f"The workspace is that of experiment {experiment}. Next: `lockstep run`, which deploys it.")
+    print(
+        f"The workspace is that of experiment {experiment}. Next: `lockstep run`, which deploys it if its gates pass."
+    )

@@ -91,7 +91,7 @@ def _print_experiment(root: Path, name: str) -> None:
     if table.row_count:
         console.print(table)
     console.print(
-        f"Next:  lockstep apply {name}    brings it into the workspace, where `lockstep run` deploys it\n"
+        f"Next:  lockstep apply {name}    brings it into the workspace; `lockstep run` deploys it if its gates pass\n"
         "       dvc exp show             lists all of them",
         highlight=False,
         soft_wrap=True,

@@ -101,7 +101,7 @@ class Registry:
         """What says which version is served, as it stands; None where nothing is deployed."""
         try:
             return (self._home / _CHAMPION).read_bytes()
-        except OSError:
+        except FileNotFoundError:
             return None
 
     def champion(self) -> str:

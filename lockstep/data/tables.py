@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lockstep.data.columns import Kind, audit
+from lockstep.data.columns import Kind, audit, unaudited
 from lockstep.data.delimited import parse_delimited
 from lockstep.errors import DataError
 
@@ -115,7 +115,8 @@ def require(table: pa.Table, columns: Sequence[str], why: str) -> None:
     """Raise DataError if one of `columns` is not in `table`; `why` tells which parameter names it."""
     absent = [name for name in columns if name not in table.column_names]
     if absent:
-        raise DataError(f"{why} names {absent}, which the table lacks. It has: {table.column_names}.")
+        own = [unaudited(name) for name in table.column_names]
+        raise DataError(f"{why} names {absent}, which the table lacks. It has: {own}.")
 
 
 def typed_as(table: pa.Table, kinds: Mapping[str, Kind], who: str) -> pa.Table:

@@ -134,12 +134,13 @@ def ranking_draws(
     }
     losses = {name: row_losses(codes, probability)["brier"] for name, probability in probabilities.items()}
     found = np.empty((samples + 1, len(ranked), len(_RANKING)))
-    for draw, weights in zip(
-        found, chain([np.ones(len(codes))], _weights(codes, samples, seed)), strict=True
-    ):
-        for of_model, name in zip(draw, ranked, strict=True):
-            areas = np.mean([of_class.areas(weights) for of_class in ranked[name]], axis=0)
-            of_model[:] = [*areas, weights @ losses[name] / len(codes)]
+    draws = chain([np.ones(len(codes))], _weights(codes, samples, seed))
+    with track("paired bootstrap samples", samples + 1) as advance:
+        for draw, weights in zip(found, draws, strict=True):
+            for of_model, name in zip(draw, ranked, strict=True):
+                areas = np.mean([of_class.areas(weights) for of_class in ranked[name]], axis=0)
+                of_model[:] = [*areas, weights @ losses[name] / len(codes)]
+            advance()
     return {
         name: {figure: found[:, i, j] for j, figure in enumerate(_RANKING)} for i, name in enumerate(ranked)
     }

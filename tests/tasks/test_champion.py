@@ -224,6 +224,7 @@ def test_a_champion_without_answers_leaves_no_evidence(
     with pytest.raises(NotPromoted, match=why) as refused:
         main(deploy_arguments())
     assert "its verdict is 'insufficient evidence'" in str(refused.value)
+    assert "let the candidate replace it all the same. `lockstep approve" in str(refused.value)
     for gate in GATES:
         assert f"{gate}: insufficient evidence; no figure" in str(refused.value)
     told, steps = outcome(project, read_evaluation(project))
