@@ -9,6 +9,7 @@ import pytest
 
 from lockstep.data.encoding import Encoder, Features
 from lockstep.models import checkpoints
+from lockstep.models.checkpoints import values_of
 from lockstep.models.determinism import layer_seeds, make_deterministic
 from lockstep.models.network import Network, build, build_for_training, inference
 from lockstep.models.scoring import average_precision, logits
@@ -79,6 +80,21 @@ def test_numbers_near_the_ends_of_float64_give_finite_slopes(scale: float) -> No
     slopes = slopes_of(Encoder.fit({"x": RNG.normal(size=300) * scale}, bins=6, min_value_rows=5))
     assert np.isfinite(slopes.weights).all()
     assert np.abs(slopes.weights).max() > 0.1
+
+
+@pytest.mark.parametrize("hidden", [(8,), ()])
+def test_a_training_goes_on_from_a_folded_network(hidden: tuple[int, ...]) -> None:
+    labels = (RAW["age"] > 45).astype(int)
+    data = Data(
+        ENCODER.encode(RAW), one_hot(labels, 2), np.ones(500, dtype=np.float32), slopes=slopes_of(ENCODER)
+    )
+    network, schedule = replace(NETWORK, hidden=hidden), Schedule(3, 64, 0.01, seed=4)
+    first = train(network, schedule, data, data, lambda state: None)
+    resting = replace(schedule, epochs=1, learning_rate=1e-12)
+    second = train(network, resting, data, data, lambda state: None, initial=values_of(first.model.weights))
+    for one, other in zip(first.model.weights, second.model.weights, strict=True):
+        if "moving" not in one.path:
+            np.testing.assert_allclose(other.numpy(), one.numpy(), atol=1e-5)
 
 
 def test_what_follows_a_line_is_learned_from_fewer_rows() -> None:
