@@ -66,7 +66,7 @@ def _of_workspace(root: Path) -> dict[str, Any]:
     recorded = records(root)
     lock, key_id = lock_of(root), root / "lockstep.key-id"
     evaluation = require_genuine(reports, lock)
-    beside, approvals = comparison(root, evaluation["candidate"]), root / _APPROVALS
+    beside, approvals = comparison(root, _candidate(evaluation)), root / _APPROVALS
     return document(
         reports,
         load_params(CardParams, root / _PARAMS),
@@ -109,7 +109,13 @@ def _approved(
     if approvals is None:
         return None
     known = parse_approvals(load_approvals(approvals, _APPROVALS))
-    return overrides([*evaluation["gates"], *(beside or {}).get("gates", ())], evaluation["candidate"], known)
+    gates = [*evaluation["gates"], *(beside or {}).get("gates", ())]
+    return overrides(gates, _candidate(evaluation), known)
+
+
+def _candidate(evaluation: Mapping[str, Any]) -> str:
+    # A stage of one's own in the place of `evaluate` may name none: nothing was approved then, or compared.
+    return str(evaluation.get("candidate", ""))
 
 
 def _resolve(root: Path, name: str) -> str:
