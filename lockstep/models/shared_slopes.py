@@ -23,7 +23,7 @@ Floats = npt.NDArray[np.float32]
 _FAR = 3.0
 """Standard deviations that nothing lies beyond after clipping."""
 _SCALE = 3.0
-"""The larger, the sooner a slope is learned. Chosen on validation rows of twelve small tables, among 1, 3 and none."""
+"""The larger, the sooner a slope is learned. Chosen on small tables that no comparison has (docs/adr/021)."""
 
 
 class Slopes(NamedTuple):
