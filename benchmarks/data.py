@@ -1,7 +1,9 @@
-"""What the first stages cost, by the table's size and beside a script of one's own.
+"""What the stages cost by the table's size, and the first ones beside a script of one's own.
 
 `python -m benchmarks.data sizes TABLE...` measures wall time, processor time and peak memory of each stage, each
 in a process of its own; imports count in the memory and not in the times. Tables come from `benchmarks.make_table`.
+With `--stages` it goes on to those that hold their rows in memory: `resample`, `train` and `compress`, each after those
+before it.
 
 `python -m benchmarks.data script` sets each stage beside `benchmarks.by_hand`, which does the same unsealed, in
 processor time and memory, turn by turn; `python -m benchmarks.data ratio` sets `validate` beside Great Expectations
@@ -14,7 +16,6 @@ import argparse
 import json
 import os
 import shlex
-import shutil
 import statistics
 import subprocess
 import sys
@@ -30,6 +31,7 @@ import yaml
 from lockstep.sealing.keyring import set_up_keys
 
 STAGES = ("validate", "encrypt", "split", "debias")
+IN_MEMORY = ("resample", "train", "compress")
 CENSUS = Path("data/raw/census.parquet")
 SUITE = Path("data/expectations.json")
 
@@ -42,6 +44,8 @@ import pandas, pyarrow.parquet
 if stage == "validate":
     import great_expectations
     great_expectations.get_context(mode="ephemeral")
+if stage in ("train", "compress"):
+    import tensorflow, keras, sklearn.metrics
 if stage == "debias":
     import fairlearn.metrics, scipy.stats, sklearn.linear_model, sklearn.model_selection, sklearn.preprocessing
 def memory(what):
@@ -57,7 +61,7 @@ print(json.dumps({"seconds": time.perf_counter() - wall, "cpu": time.process_tim
 """
 
 
-def sizes(tables: list[Path], stages: Sequence[str]) -> None:
+def sizes(tables: list[Path], stages: Sequence[str], epochs: int | None) -> None:
     """Print time and peak memory of each stage for each table."""
     print(
         "| stage | rows | seconds | cpu seconds | peak MiB | beyond imports |\n| --- | --- | --- | --- | --- | --- |"
@@ -65,7 +69,7 @@ def sizes(tables: list[Path], stages: Sequence[str]) -> None:
     for table in tables:
         rows = pq.ParquetFile(table).metadata.num_rows
         with tempfile.TemporaryDirectory() as folder:
-            prepare(Path(folder), rows)
+            prepare(Path(folder), rows, epochs)
             for stage in stages:
                 figures = measure(stage, Path(folder), table)
                 print(
@@ -75,17 +79,18 @@ def sizes(tables: list[Path], stages: Sequence[str]) -> None:
                 )
 
 
-def prepare(folder: Path, rows: int) -> None:
-    """A project whose suite takes that many rows."""
-    shutil.copy2("params.yaml", folder)
+def prepare(folder: Path, rows: int, epochs: int | None = None) -> None:
+    """A project whose suite takes that many rows, and which is trained for so many epochs."""
+    params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    params["train"]["epochs"] = epochs or params["train"]["epochs"]
+    (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     os.environ["LOCKSTEP_KEYRING"] = str(folder / "keyring.json")
-    project = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))["project"]
-    set_up_keys(project, folder / "lockstep.key-id")
+    set_up_keys(params["project"], folder / "lockstep.key-id")
     suite = json.loads(SUITE.read_text(encoding="utf-8"))
     for expectation in suite["expectations"]:
         if expectation["type"] == "expect_table_row_count_to_be_between":
             expectation["kwargs"] = {"min_value": rows, "max_value": rows}
-    for part in ("data/split", "data/debiased", "reports"):
+    for part in ("data/split", "data/debiased", "data/resampled", "models", "reports"):
         (folder / part).mkdir(parents=True)
     (folder / SUITE).write_text(json.dumps(suite), encoding="utf-8")
 
@@ -182,15 +187,20 @@ def main() -> None:
     parser.add_argument("what", choices=["sizes", "script", "ratio"])
     parser.add_argument("tables", nargs="*", type=Path)
     parser.add_argument(
-        "--stages", nargs="+", choices=STAGES, default=STAGES, help="of `sizes`, in this order"
+        "--stages",
+        nargs="+",
+        choices=(*STAGES, *IN_MEMORY),
+        default=STAGES,
+        help="of `sizes`, in this order",
     )
+    parser.add_argument("--epochs", type=int, help="of `train`; without it those of params.yaml")
     options = parser.parse_args()
     if options.what == "ratio":
         ratio()
     elif options.what == "script":
         script()
     else:
-        sizes(options.tables or [CENSUS], options.stages)
+        sizes(options.tables or [CENSUS], options.stages, options.epochs)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from lockstep.data.encoding import Encoder, Features
+from lockstep.data.encoding import Encoder
+from lockstep.data.features import Features
 from lockstep.data.labels import labels_of
 from lockstep.data.tables import raw_columns
 from lockstep.evaluation.metrics import ranking

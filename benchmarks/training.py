@@ -75,10 +75,11 @@ def main() -> None:
     raw = raw_columns(table, [name for name in table.column_names if name not in NOT_FEATURES])
     encoder = Encoder.fit(raw, params.bins, params.min_value_rows)
     labels = np.array(table["income"].to_pylist()) == params.positive
+    features = encoder.encode(raw)
     data = training.Data(
-        encoder.encode(raw), training.one_hot(labels, 2), np.ones(len(labels), dtype=np.float32)
+        encoder.read(raw), training.one_hot(labels, 2), np.ones(len(labels), dtype=np.float32)
     )
-    arrays = (network_inputs(data.features), data.targets, data.weights)
+    arrays = (network_inputs(features), data.targets, data.weights)
     steps = -(-len(labels) // schedule.batch_size)
     print(
         f"{len(labels):,} rows, {steps} steps an epoch, inputs {[a.shape[1] for a in arrays[0].values()]} wide"
@@ -113,13 +114,11 @@ def main() -> None:
 
     ours, bare, naive = model(), plain(), plain()
     strategy = tf.distribute.get_strategy()
-    tensors = batches.as_tensors(data)
+    all_batches = batches.Batches(data)
     epochs = count(1)
     rows = {"batch_size": schedule.batch_size, "sample_weight": arrays[2], "verbose": 0}
     ways: dict[str, Callable[[], object]] = {
-        "Lockstep": lambda: training._one_pass(
-            ours, batches.batches_of(tensors, schedule, next(epochs)), strategy
-        ),
+        "Lockstep": lambda: training._one_pass(ours, all_batches.of_epoch(schedule, next(epochs)), strategy),
         "bare fit on arrays": lambda: bare.fit(*arrays[:2], **rows),
         "fit on naive tf.data": lambda: naive.fit(
             tf.data.Dataset.from_tensor_slices(arrays).batch(schedule.batch_size), shuffle=False, verbose=0

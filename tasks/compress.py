@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from lockstep.bundle.scorer import MODEL_SCHEMA, Scorer
 from lockstep.compression.convert import convert, sample_rows
-from lockstep.data.encoding import ENCODER_SCHEMA, Encoder, Features
+from lockstep.data.encoding import ENCODER_SCHEMA, Encoder
+from lockstep.data.features import Features
 from lockstep.data.labels import labels_of, refuse_made_rows
 from lockstep.data.tables import SCHEMA, from_parquet, raw_columns
 from lockstep.evaluation.metrics import ranking
@@ -66,8 +67,8 @@ def run(
     """
     refuse_made_rows(validation, "validation")
     names = [column.name for column in encoder.inputs]
-    sample = sample_rows(encoder.encode(raw_columns(train, names)), params.calibration_rows, params.seed)
-    candidates = convert(network, sample)
+    chosen = train.take(sample_rows(len(train), params.calibration_rows, params.seed))
+    candidates = convert(network, encoder.encode(raw_columns(chosen, names)))
     features = encoder.encode(raw_columns(validation, names))
     labels = labels_of(validation, params.target, params.positive, encoder.classes).codes
     figures = {
@@ -139,7 +140,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         result = run(
             encoder,
             vault.read(args.network, role="float-model", schema=saving.SCHEMA),
-            from_parquet(vault.read(args.train, role="debiased-train", schema=SCHEMA)),
+            from_parquet(vault.read(args.train, role="debiased-train", schema=SCHEMA), compact=True),
             from_parquet(vault.read(args.validation, role="debiased-validation", schema=SCHEMA)),
             params,
         )

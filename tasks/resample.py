@@ -77,7 +77,8 @@ def run(train: pa.Table, params: ResampleParams, transform: Decorrelation | None
             shifted = transform.apply(raw_columns(train, [*transform.changed, *transform.names]))
             columns = {name: shifted[name] if name in transform.changed else columns[name] for name in names}
     rows, made, weights, synthetic = resample(params.method, columns, codes, params.ratio, params.seed)
-    table = train.take(rows)
+    # A copy of a large table would be the most that the stage holds.
+    table = train if np.array_equal(rows, np.arange(len(train))) else train.take(rows)
     after = Labels(codes[rows], labels.classes)
     report: dict[str, Any] = {"method": params.method, "before": labels.counts()}
     if synthetic is not None and len(synthetic.codes):

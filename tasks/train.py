@@ -19,7 +19,7 @@ from lockstep.data.decorrelation import Decorrelation
 from lockstep.data.encoding import ENCODER_SCHEMA, Encoder
 from lockstep.data.labels import flag, labels_of, refuse_made_rows
 from lockstep.data.plausible import Plausible
-from lockstep.data.tables import SCHEMA, from_parquet, raw_columns
+from lockstep.data.tables import SCHEMA, RawColumns, from_parquet
 from lockstep.errors import ParameterError
 from lockstep.fairness.methods import Constraint, Method
 from lockstep.files import write_atomic
@@ -144,7 +144,7 @@ def run(
     encoder, data = encode(train_rows, params, transform)
     labels = labels_of(validation, params.target, params.positive, encoder.classes).codes
     held_out = Data(
-        encoder.encode(raw_columns(validation, [column.name for column in encoder.inputs])),
+        encoder.read(RawColumns(validation, [column.name for column in encoder.inputs])),
         one_hot(labels, max(len(encoder.classes), 2)),
         np.ones(len(validation), dtype=np.float32),
     )
@@ -212,19 +212,20 @@ def encode(
     names = features(train_rows.column_names, params.target)
     names += transform.names if transform else []
     # Of real rows alone: a repeated row would make one person's value look shared.
-    real = train_rows.filter(pa.array(~flag(train_rows, MADE)))
+    made = flag(train_rows, MADE)
+    real = train_rows.filter(pa.array(~made)) if made.any() else train_rows
     labels = labels_of(train_rows, params.target, params.positive)
     several = labels.classes if params.positive is None else ()
     few = scarcity(len(train_rows), params.ample_rows) > 0
     encoder = Encoder.fit(
-        raw_columns(real, names), params.bins, params.min_value_rows, transform, several, to_the_ends=few
+        RawColumns(real, names), params.bins, params.min_value_rows, transform, several, to_the_ends=few
     )
-    table, moves = raw_columns(train_rows, names), None
+    table, moves = RawColumns(train_rows, names), None
     if params.adversarial:
         plausible = Plausible.fit(real, [column.name for column in encoder.columns])
         moves = Moves.of_rows(encoder, plausible, params.adversarial, table, params.seed)
     return encoder, Data(
-        encoder.encode(table),
+        encoder.read(table),
         one_hot(labels.codes, len(labels.classes)),
         np.asarray(train_rows[WEIGHT].to_numpy(), dtype=np.float32),
         _group_numbers(train_rows, params) if params.mitigation == "adversarial" else None,
@@ -332,7 +333,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             vault.read(args.transform, role="transform", schema=decorrelation.SCHEMA),
         ]
         checkpoint = SealedCheckpoint(vault, "train", inputs, params)
-        train_rows, validation = map(from_parquet, inputs[:2])
+        train_rows, validation = (from_parquet(content, compact=True) for content in inputs[:2])
         transform = decorrelation.from_json(inputs[2])
         with Scalars(SCALARS) as scalars:
             secret = secret_of(vault, inputs, params)

@@ -136,7 +136,7 @@ def _training() -> _Training:
     if upstream or not Path(rows).exists():
         raise UsageError(f"{rows} is not up to date. Run `lockstep run {' '.join(before[-1:])}` first.")
     vault = open_vault(params.project, key_id)
-    table = from_parquet(vault.read(rows, role="resampled-train", schema=SCHEMA))
+    table = from_parquet(vault.read(rows, role="resampled-train", schema=SCHEMA), compact=True)
     removed = vault.read(transform, role="transform", schema=decorrelation.SCHEMA)
     encoder, data = train.encode(table, params, decorrelation.from_json(removed))
     network, schedule, ensemble = train.plan_of(encoder, params, len(data.targets))

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lockstep.data.encoding import Features, Input
+from lockstep.data.encoding import Input
+from lockstep.data.features import Features
 from lockstep.errors import ModelError
 
 DECISION_SCHEMA = "decision/1"

@@ -9,8 +9,9 @@ from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from lockstep.data.encoding import Features
+from lockstep.data.features import Features
 from lockstep.errors import ModelError
 from lockstep.progress import track
 
@@ -140,8 +141,6 @@ def _convert_all(network: bytes, sample: Features, on_done: Callable[[str], None
     return answers
 
 
-def sample_rows(features: Features, rows: int, seed: int) -> Features:
-    """Choose `rows` encoded rows at random, or all where there are no more."""
-    n_rows = len(features.codes)
-    chosen = np.sort(np.random.default_rng(seed).permutation(n_rows)[:rows])
-    return Features(features.numeric[chosen], features.codes[chosen])
+def sample_rows(n_rows: int, rows: int, seed: int) -> npt.NDArray[np.int64]:
+    """Choose `rows` of `n_rows` rows at random, or all where there are no more: their numbers, ascending."""
+    return np.sort(np.random.default_rng(seed).permutation(n_rows)[:rows])

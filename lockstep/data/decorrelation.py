@@ -7,13 +7,15 @@ categories of the sensitive features. `lockstep.fairness.correlation_remover` fi
 from __future__ import annotations
 
 import json
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from lockstep.data.encoded_columns import as_numbers
 from lockstep.errors import DataError, ModelError
 
 SCHEMA = "transform/1"
@@ -58,8 +60,10 @@ class Decorrelation:
         """Numeric columns that it changes."""
         return [residual.name for residual in self.residuals]
 
-    def apply(self, table: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    def apply(self, table: Mapping[str, npt.NDArray[Any]]) -> Mapping[str, npt.NDArray[Any]]:
         """Columns of n rows, the numeric ones without what the sensitive ones tell of them.
+
+        Those that it does not change are asked of `table` when they are needed.
 
         A missing number stays missing. A row whose sensitive feature is missing, or of a category that does not
         count, is shifted by nothing on account of that feature.
@@ -67,7 +71,7 @@ class Decorrelation:
         Raises
         ------
         DataError
-            A sensitive feature is missing.
+            A sensitive feature is missing, or a column to change holds what is no number.
         """
         absent = [name for name in self.names if name not in table]
         if absent:
@@ -77,14 +81,15 @@ class Decorrelation:
             )
         marks = indicators(self.sensitive, table)
         known = _known(self.sensitive, marks)
-        shifted = dict(table)
+        shifted: dict[str, npt.NDArray[Any]] = {}
         for residual in self.residuals:
-            values = table[residual.name]
+            values = as_numbers(residual.name, table[residual.name])
             # Term by term: a matrix product may round a row otherwise among others than alone.
             for at, (mean, weight) in enumerate(zip(residual.means, residual.weights, strict=True)):
                 values = values - np.where(known[:, at], marks[:, at] - mean, 0.0) * weight
             shifted[residual.name] = values
-        return shifted
+        # Only asked, never written to.
+        return ChainMap(shifted, cast("dict[str, npt.NDArray[Any]]", table))
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

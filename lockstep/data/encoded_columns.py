@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,18 +74,14 @@ def as_numbers(name: str, raw: npt.NDArray[Any]) -> Floats:
         ) from None
 
 
-def is_missing(raw: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Mask of None and NaN in an object array."""
-    # NaN is the one value that differs from itself.
-    return np.array([value is None or value != value for value in raw], dtype=bool)
-
-
 def fit_categories(name: str, raw: npt.NDArray[Any], min_value_rows: int) -> Column:
-    present = raw[~is_missing(raw)].astype(str)
-    categories, counts = np.unique(present, return_counts=True)
+    # Counted as they are: an array of text takes as much for each row as the longest needs.
+    present = Counter(str(value) for value in raw.tolist() if not (value is None or value != value))
+    categories = np.array(sorted(present), dtype=object)
+    counts = np.array([present[category] for category in categories], dtype=np.int64)
     kept = _kept(counts, min_value_rows)
     rare = len(categories) - int(kept.sum())
-    told_apart = counts[~kept].sum() > _RARE_SHARE * len(present)
+    told_apart = counts[~kept].sum() > _RARE_SHARE * counts.sum()
     # Eight categories a code, for a rare one alone says little.
     buckets = min(_MAX_BUCKETS, rare // 8) if told_apart else 0
     return Column(name, "category", tuple(map(str, categories[kept])), buckets=buckets)

@@ -2,9 +2,9 @@
 
 A category becomes a code of its column's vocabulary; where many rows hold categories too rare for a code of their
 own, those share a few codes by their hash (Weinberger et al. 2009, "Feature Hashing for Large Scale Multitask
-Learning", arXiv:0902.2206). A numeric column becomes a piecewise-linear vector over quantile bins (Gorishniy et al.
-2022, "On Embeddings for Numerical Features in Tabular Deep Learning", arXiv:2203.05556) and the code of its exact value
-where many rows share it: amounts that are mostly zero have spikes (usual sums, caps) that bins blur.
+Learning", arXiv:0902.2206). A numeric column becomes a piecewise-linear vector over quantile bins
+(`lockstep.data.features`) and the code of its exact value where many rows share it: amounts that are mostly zero have
+spikes (usual sums, caps) that bins blur.
 
 A missing number has the vector of the column's median and, where a training row lacked one, a code of its own; a number
 beyond the ends of the training rows has the vector of the nearer end.
@@ -32,6 +32,7 @@ from lockstep.data.encoded_columns import (
     fit_categories,
     fit_numbers,
 )
+from lockstep.data.features import Bins, Compact, Features, place
 from lockstep.errors import DataError, ModelError
 
 Floats = npt.NDArray[np.float64]
@@ -54,21 +55,6 @@ class Input(NamedTuple):
 
     name: str
     kind: Kind
-
-
-class Features(NamedTuple):
-    """Input of a network for n rows.
-
-    Attributes
-    ----------
-    numeric : ndarray of float32, shape (n, numeric_width)
-        Piecewise-linear encoding, each entry in [0, 1].
-    codes : ndarray of int32, shape (n, n_coded)
-        A code per column that has codes, into one table shared by all of them.
-    """
-
-    numeric: npt.NDArray[np.float32]
-    codes: npt.NDArray[np.int32]
 
 
 class Encoder:
@@ -106,8 +92,8 @@ class Encoder:
             else np.asarray(column.values, dtype=np.float64)
             for column in self.columns
         ]
-        edges = [np.asarray(column.edges, dtype=np.float64) for column in self.columns]
-        self._bins = [(e[:-1], np.diff(e)) for e in edges]
+        self._edges = [np.asarray(column.edges, dtype=np.float64) for column in self.columns]
+        self._bins = Bins.of_widths([column.width for column in self.columns if column.width])
 
     @property
     def inputs(self) -> list[Input]:
@@ -159,30 +145,34 @@ class Encoder:
             they then tell how far off it lies, which few rows do not teach its code.
         """
         shifted: set[str] = set()
+        names = list(table)
         if decorrelation:
             shifted = set(decorrelation.changed)
-            changed = _decorrelated(table, decorrelation)
-            table = {name: changed[name] for name in table if name not in decorrelation.names}
-        n_numeric = sum(values.dtype != object for values in table.values())
-        n_rows = max(map(len, table.values()), default=0)
-        room = min(_MAX_NUMERIC_WIDTH // max(n_numeric, 1), n_rows // _MIN_BIN_ROWS)
+            table = decorrelation.apply(table)
+            names = [name for name in names if name not in decorrelation.names]
+        # One column at a time is looked at: a `table` may make each when it is asked for.
+        categories, numeric, n_rows = {}, [], 0
+        for name in names:
+            values = table[name]
+            n_rows = max(n_rows, len(values))
+            if values.dtype == object:
+                categories[name] = fit_categories(name, values, min_value_rows)
+            else:
+                numeric.append(name)
+        room = min(_MAX_NUMERIC_WIDTH // max(len(numeric), 1), n_rows // _MIN_BIN_ROWS)
         bins = min(bins, max(_MIN_BINS, room))
-        return cls(
-            [
-                fit_categories(name, values, min_value_rows)
-                if values.dtype == object
-                else fit_numbers(
-                    name,
-                    values,
-                    bins,
-                    n_rows + 1 if name in shifted else min_value_rows,
-                    to_the_ends=to_the_ends,
-                )
-                for name, values in table.items()
-            ],
-            decorrelation,
-            classes,
-        )
+        numbers = {
+            name: fit_numbers(
+                name,
+                table[name],
+                bins,
+                n_rows + 1 if name in shifted else min_value_rows,
+                to_the_ends=to_the_ends,
+            )
+            for name in numeric
+        }
+        fitted = categories | numbers
+        return cls([fitted[name] for name in names], decorrelation, classes)
 
     def encode(self, table: Mapping[str, npt.NDArray[Any]]) -> Features:
         """Encode n rows of raw columns.
@@ -192,16 +182,28 @@ class Encoder:
         DataError
             A column is missing, or a numeric one holds what is no number.
         """
+        return self.read(table).features()
+
+    def read(self, table: Mapping[str, npt.NDArray[Any]]) -> Compact:
+        """Encode n rows of raw columns, and leave their bins to be made.
+
+        Raises
+        ------
+        DataError
+            As `encode` does.
+        """
         absent = [column.name for column in self.columns if column.name not in table]
         if absent:
             raise DataError(f"The model needs the columns {absent}, which are missing. Add them.")
         if self.decorrelation:
-            table = _decorrelated(table, self.decorrelation)
+            table = self.decorrelation.apply(table)
         n_rows = len(table[self.columns[0].name]) if self.columns else 0
-        numeric = np.empty((n_rows, self.numeric_width), dtype=np.float32)
+        n_binned = sum(column.width > 0 for column in self.columns)
         codes = np.empty((n_rows, self.n_coded), dtype=np.int32)
-        start = at = 0
-        for column, vocabulary, bins in zip(self.columns, self._vocabularies, self._bins, strict=True):
+        within = np.empty((n_rows, n_binned), dtype=np.uint16)
+        shares = np.empty((n_rows, n_binned), dtype=np.float32)
+        at = binned = 0
+        for column, vocabulary, edges in zip(self.columns, self._vocabularies, self._edges, strict=True):
             raw = table[column.name]
             if isinstance(vocabulary, dict):
                 codes[:, at] = _category_codes(raw, vocabulary, column.buckets)
@@ -211,11 +213,11 @@ class Encoder:
                     codes[:, at] = _value_codes(values, vocabulary)
                 if column.width:
                     present = np.where(values == values, values, column.fill)
-                    numeric[:, start : start + column.width] = _piecewise_linear(present, *bins)
-                    start += column.width
+                    within[:, binned], shares[:, binned] = place(present, edges)
+                    binned += 1
             at += column.coded
         codes += self.code_starts
-        return Features(numeric, codes)
+        return Compact(within, shares, codes, self._bins)
 
     def to_json(self) -> bytes:
         """Serialise; the same encoder gives the same bytes. Holds a person's values (vocabularies): seal it."""
@@ -250,13 +252,6 @@ class Encoder:
         )
 
 
-def _decorrelated(
-    table: Mapping[str, npt.NDArray[Any]], decorrelation: Decorrelation
-) -> dict[str, npt.NDArray[Any]]:
-    numbers = {name: as_numbers(name, table[name]) for name in decorrelation.changed}
-    return decorrelation.apply({**table, **numbers})
-
-
 def _category_codes(raw: npt.NDArray[Any], vocabulary: dict[str, int], buckets: int) -> list[int]:
     # A server encodes one row at a time: a list is cheaper there than an array a column.
     get = vocabulary.get
@@ -282,10 +277,3 @@ def _value_codes(values: Floats, vocabulary: Floats) -> npt.NDArray[np.int_]:
         return np.where(values == values, OTHER, MISSING)
     at = np.searchsorted(vocabulary[:-1], values)
     return np.where(vocabulary[at] == values, FIRST + at, np.where(values == values, OTHER, MISSING))
-
-
-def _piecewise_linear(values: Floats, lows: Floats, spans: Floats) -> Floats:
-    # Far outside a narrow bin the quotient is infinite, and then 0 or 1 like any other.
-    with np.errstate(over="ignore"):
-        parts = (values[:, None] - lows) / spans
-    return np.clip(parts, 0.0, 1.0)

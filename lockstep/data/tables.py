@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +32,20 @@ def to_parquet(table: pa.Table) -> bytes:
     return buffer.getvalue()
 
 
-def from_parquet(content: bytes) -> pa.Table:
-    """Inverse of `to_parquet`; raises DataError on another format."""
+def from_parquet(content: bytes, *, compact: bool = False) -> pa.Table:
+    """Inverse of `to_parquet`; raises DataError on another format.
+
+    Parameters
+    ----------
+    compact
+        Whether text is read as dictionaries: a row then takes four bytes of each column, but is of another type.
+    """
     try:
-        return pq.read_table(pa.BufferReader(content))
+        text = []
+        if compact:
+            schema = pq.read_schema(pa.BufferReader(content))
+            text = [field.name for field in schema if pa.types.is_string(field.type)]
+        return pq.read_table(pa.BufferReader(content), read_dictionary=text)
     except (pa.ArrowException, OSError):
         raise DataError("This is no Parquet file, or a damaged one.") from None
 
@@ -173,30 +183,42 @@ def values_of(column: pa.ChunkedArray) -> npt.NDArray[np.object_]:
     return distinct[pc.fill_null(encoded.indices, len(values) - 1).to_numpy()]
 
 
-def raw_columns(table: pa.Table, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
-    """Columns as `lockstep.data.encoding.Encoder` takes them.
+class RawColumns(Mapping[str, npt.NDArray[Any]]):
+    """Columns as `lockstep.data.encoding.Encoder` takes them, each made when it is asked for.
 
-    A sensitive feature that is dropped from the features is read under its audit name.
-
-    Returns
-    -------
-    dict of str to ndarray of shape (n_rows,)
-        float64 with NaN for a missing number, object (str) with None for a missing category.
+    A sensitive feature that is dropped from the features is read under its audit name. An item is an array of shape
+    (n_rows,): float64 with NaN for a missing number, object (str) with None for a missing category.
 
     Raises
     ------
     DataError
-        A column holds neither numbers nor categories (dates, lists, binary).
+        By an item: the column holds neither numbers nor categories (dates, lists, binary).
     """
-    held = set(table.column_names)
-    return {name: _raw_column(name, table[name if name in held else audit(name)]) for name in names}
+
+    def __init__(self, table: pa.Table, names: Sequence[str]) -> None:
+        held = set(table.column_names)
+        self._columns = {name: table[name if name in held else audit(name)] for name in names}
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        return _raw_column(name, self._columns[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+
+def raw_columns(table: pa.Table, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    """`RawColumns`, made at once: of few rows, or where each column is asked for several times."""
+    return dict(RawColumns(table, names))
 
 
 def _raw_column(name: str, column: pa.ChunkedArray) -> npt.NDArray[Any]:
     if is_category(column.type):
-        if pa.types.is_dictionary(column.type):
+        if pa.types.is_dictionary(column.type) and not pa.types.is_string(column.type.value_type):
             column = column.cast(column.type.value_type)
-        return values_of(pc.cast(column, pa.string()))
+        return values_of(column if pa.types.is_dictionary(column.type) else pc.cast(column, pa.string()))
     if not (
         pa.types.is_integer(column.type)
         or pa.types.is_floating(column.type)

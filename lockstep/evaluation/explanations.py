@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lockstep.data.encoding import Encoder, Features
+from lockstep.data.encoding import Encoder
+from lockstep.data.features import Features
 from lockstep.evaluation.metrics import ranking
 
 Floats = npt.NDArray[np.float64]

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lockstep.data.encoding import Features
+from lockstep.data.features import Compact, Features
 
 _PREDICT_BATCH = 8192
 
 
-def logits(call: Any, features: Features) -> npt.NDArray[np.float64]:
+def logits(call: Any, features: Features | Compact) -> npt.NDArray[np.float64]:
     """Logits of n rows, shape (n, n_outputs); `call` is from `lockstep.models.network.inference`."""
     answers = np.concatenate([call(inputs).numpy() for inputs in slices(features)]).astype(np.float64)
     # A network in training keeps the members of its ensemble apart.
@@ -32,11 +32,11 @@ def network_inputs(features: Features) -> dict[str, npt.NDArray[Any]]:
     return {name: part for name, part in features._asdict().items() if part.shape[1]}
 
 
-def slices(features: Features) -> Iterator[dict[str, npt.NDArray[Any]]]:
+def slices(features: Features | Compact) -> Iterator[dict[str, npt.NDArray[Any]]]:
     """Yield `network_inputs` of some thousand rows at a time."""
-    inputs = network_inputs(features)
     for start in range(0, len(features.codes), _PREDICT_BATCH):
-        yield {name: part[start : start + _PREDICT_BATCH] for name, part in inputs.items()}
+        part = features.take(slice(start, start + _PREDICT_BATCH))
+        yield network_inputs(part.features() if isinstance(part, Compact) else part)
 
 
 def average_precision(targets: npt.NDArray[np.float32], answers: npt.NDArray[np.float64]) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lockstep.data.encoding import Features
+from lockstep.data.features import Features
 from lockstep.models.determinism import make_deterministic
 from lockstep.models.losses import cross_entropy
 from lockstep.models.saving import from_bytes

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lockstep.data.encoding import Features
+from lockstep.data.features import Compact, Features
 from lockstep.errors import ModelError
 from lockstep.models import checkpoints
 from lockstep.models.adversary import Adversary, attach, is_own
-from lockstep.models.batches import as_tensors, batches_of
+from lockstep.models.batches import Batches
 from lockstep.models.checkpoints import Arrays, Epoch, State, gains
 from lockstep.models.determinism import layer_seeds, make_deterministic
 from lockstep.models.differential_privacy import Privacy
@@ -104,7 +104,7 @@ class Data:
     Attributes
     ----------
     features
-        Of n rows.
+        Of n rows; with bins still to be made, many take a fraction of the memory.
     targets : ndarray of float32, shape (n, 1) or (n, k)
         Probability of the positive class, or of each of k > 2 classes: 0 or 1 where the label is known.
     weights : ndarray of float32, shape (n,)
@@ -117,7 +117,7 @@ class Data:
         How the numeric inputs make one number of each column; None: their bins learn each by itself.
     """
 
-    features: Features
+    features: Features | Compact
     targets: npt.NDArray[np.float32]
     weights: npt.NDArray[np.float32]
     groups: npt.NDArray[np.int32] | None = None
@@ -126,10 +126,11 @@ class Data:
 
     def take(self, rows: npt.NDArray[np.int_]) -> Data:
         """Those `rows`, by number."""
-        features = Features(self.features.numeric[rows], self.features.codes[rows])
         groups = None if self.groups is None else self.groups[rows]
         moves = None if self.moves is None else self.moves.take(rows)
-        return Data(features, self.targets[rows], self.weights[rows], groups, moves, self.slopes)
+        return Data(
+            self.features.take(rows), self.targets[rows], self.weights[rows], groups, moves, self.slopes
+        )
 
 
 @dataclass(frozen=True)
@@ -239,10 +240,10 @@ def train(
             state = start
             checkpoints.restore(state, model)
     infer = inference(model)
-    tensors = as_tensors(data)
+    all_batches = Batches(data)
     while not _is_over(state, schedule):
         epoch = len(state.curve) + 1
-        batches = batches_of(tensors, schedule, epoch)
+        batches = all_batches.of_epoch(schedule, epoch)
         if schedule.shape == "plateau":
             met = drops(gains(state.curve, schedule.min_gain), max(schedule.patience // 2, 1))
             rate.scale.assign(schedule.decay**met)

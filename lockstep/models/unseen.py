@@ -27,8 +27,8 @@ def average_unseen(model: Any, codes: npt.NDArray[np.int32], starts: npt.NDArray
         if not layer.name.endswith("embedding"):
             continue
         (table,) = layer.get_weights()
-        counts = np.bincount(codes.ravel(), minlength=len(table))
-        for start, end in zip(starts, [*starts[1:], len(table)], strict=True):
-            rows, seen = table[start:end], counts[start:end]
+        ends = [*starts[1:], len(table)]
+        for start, end, of_column in zip(starts, ends, codes.T, strict=True):
+            rows, seen = table[start:end], np.bincount(of_column - start, minlength=end - start)
             rows[seen == 0] = np.average(rows, axis=0, weights=seen)
         layer.set_weights([table])

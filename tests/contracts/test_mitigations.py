@@ -13,7 +13,8 @@ import pytest
 
 from lockstep.data import columns
 from lockstep.data.batches import TableBatches, write_parquet
-from lockstep.data.encoding import Encoder, Features
+from lockstep.data.encoding import Encoder
+from lockstep.data.features import Features
 from lockstep.data.tables import raw_columns
 from lockstep.errors import DataError, ParameterError
 from lockstep.fairness import grid, reweighing

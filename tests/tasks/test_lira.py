@@ -11,7 +11,8 @@ import pyarrow as pa
 import pytest
 
 from lockstep.data import columns
-from lockstep.data.encoding import Encoder, Features
+from lockstep.data.encoding import Encoder
+from lockstep.data.features import Features
 from lockstep.errors import DataError
 from lockstep.models import saving
 from lockstep.models.network import inference

@@ -19,7 +19,8 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from lockstep.data import columns
-from lockstep.data.encoding import Encoder, Features
+from lockstep.data.encoding import Encoder
+from lockstep.data.features import Features
 from lockstep.data.tables import raw_columns
 from lockstep.models import saving
 from lockstep.models.network import Network, build

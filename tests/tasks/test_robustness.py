@@ -12,7 +12,8 @@ import yaml
 
 from lockstep.bundle.decision import Decision
 from lockstep.data import columns
-from lockstep.data.encoding import Encoder, Features
+from lockstep.data.encoding import Encoder
+from lockstep.data.features import Features
 from lockstep.errors import ParameterError
 from lockstep.models import saving
 from lockstep.models.network import Network, build, inference

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lockstep.data.encoded_columns import FIRST
-from lockstep.data.encoding import Encoder, Features
+from lockstep.data.encoding import Encoder
+from lockstep.data.features import Features
 from lockstep.data.plausible import Raw
 from lockstep.models.slopes import Slopes
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lockstep.data.encoding import Encoder, Features
+from lockstep.data.encoding import Encoder
+from lockstep.data.features import Features
 from lockstep.data.plausible import Raw
 
 

@@ -91,7 +91,7 @@ class Surface:
 
     def slope(self, values: Floats) -> tuple[npt.NDArray[np.float32], Floats]:
         """The network's loss of each row, shape (n,), and its derivative by each amount, shape (n, amounts)."""
-        table = self.table(values)
+        table: Raw = self.table(values)
         loss, by_entry = self._slopes.by_numbers(self._recoder.encode(table), self._codes)
         slope = np.zeros(values.shape)
         if self._encoder.decorrelation:

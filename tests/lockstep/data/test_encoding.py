@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import weakref
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -13,11 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lockstep.data.encoded_columns import FIRST, MISSING, OTHER
+from lockstep.data.encoded_columns import FIRST, MISSING, OTHER, Column
 from lockstep.data.encoding import Encoder
 from lockstep.data.tables import raw_columns
 from lockstep.errors import DataError, ModelError
 from lockstep.serving.protocol import parse_request
+
+NAMED = {"word": ["x", "y", "y", "z"], "number": [1.0, 2.0, 2.5, 7.0]}
 
 
 def table(**columns: list[Any]) -> dict[str, npt.NDArray[Any]]:
@@ -44,6 +48,43 @@ def test_a_rare_category_shares_the_code_of_the_unknown() -> None:
     encoder = Encoder.fit(table(a=["x"] * 5 + ["rare"]), bins=4, min_value_rows=2)
     assert encoder.encode(table(a=["rare", "never"])).codes[:, 0].tolist() == [OTHER, OTHER]
     assert b"rare" not in encoder.to_json()
+
+
+def test_categories_that_differ_in_their_last_character_are_two() -> None:
+    encoder = Encoder.fit(table(a=["x", "x\0", "x\0"]), bins=4, min_value_rows=1)
+    assert encoder.encode(table(a=["x", "x\0"])).codes[:, 0].tolist() == [FIRST, FIRST + 1]
+
+
+class MadeOnDemand(Mapping[str, npt.NDArray[Any]]):
+    """Columns that are made when they are asked for; it counts how many are held by then."""
+
+    def __init__(self, columns: dict[str, npt.NDArray[Any]]) -> None:
+        self._columns, self._made, self.most = columns, [], 0
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        self._made = [made for made in self._made if made() is not None]
+        self.most = max(self.most, len(self._made))
+        column = self._columns[name].copy()
+        self._made.append(weakref.ref(column))
+        return column
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+
+def test_a_large_table_is_encoded_column_by_column() -> None:
+    columns = table(**{f"{kind}{i}": values for i in range(4) for kind, values in NAMED.items()})
+    on_demand = MadeOnDemand(columns)
+    encoder = Encoder.fit(on_demand, bins=4, min_value_rows=1)
+    assert encoder.to_json() == Encoder.fit(columns, bins=4, min_value_rows=1).to_json()
+    found, wanted = encoder.read(on_demand).features(), encoder.encode(columns)
+    np.testing.assert_array_equal(found.numeric, wanted.numeric)
+    np.testing.assert_array_equal(found.codes, wanted.codes)
+    # The last number and the last word, until the next is made.
+    assert on_demand.most <= 2
 
 
 def test_a_spike_does_not_swallow_the_bins() -> None:
@@ -236,3 +277,16 @@ def test_ten_thousand_rows_one_by_one_as_the_server_gets_them_are_encoded_as_the
         alone = encoder.encode(parse_request(json.dumps({"inputs": inputs}).encode(), kinds).table)
         assert alone.numeric.tobytes() == whole.numeric[i].tobytes(), row
         assert alone.codes.tobytes() == whole.codes[i].tobytes(), row
+
+
+@given(
+    edges=st.lists(st.floats(-1e300, 1e300), min_size=2, max_size=9, unique=True).map(sorted),
+    numbers=st.lists(st.floats(allow_nan=False), min_size=1, max_size=20),
+)
+def test_each_bin_has_its_share_of_a_number_property(edges: list[float], numbers: list[float]) -> None:
+    encoder = Encoder([Column("x", "numeric", (), tuple(edges), coded=False)])
+    values, bounds = np.array(numbers + edges), np.array(edges)
+    with np.errstate(over="ignore"):
+        parts = (values[:, None] - bounds[:-1]) / np.diff(bounds)
+    wanted = np.clip(parts, 0.0, 1.0).astype(np.float32)
+    np.testing.assert_array_equal(encoder.encode({"x": values}).numeric, wanted)

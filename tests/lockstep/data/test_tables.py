@@ -48,6 +48,16 @@ def test_raw_columns_are_floats_or_objects() -> None:
     assert raw["d"].tolist() == ["u", None]
 
 
+def test_text_is_read_as_dictionaries_where_it_shall_be_compact() -> None:
+    words = pa.chunked_array([["x", None, "y"], ["y", "z", "x"]])
+    content = to_parquet(pa.table({"word": words, "number": [1.0, 2.0, None, 4.0, 5.0, 6.0]}))
+    plain, compact = from_parquet(content), from_parquet(content, compact=True)
+    assert pa.types.is_dictionary(compact["word"].type)
+    assert compact["number"].type == plain["number"].type
+    for name, column in raw_columns(plain, plain.column_names).items():
+        np.testing.assert_array_equal(raw_columns(compact, [name])[name], column)
+
+
 def test_a_date_is_no_feature() -> None:
     table = pa.table({"when": pa.array([datetime.date(2020, 1, 1)])})
     with pytest.raises(DataError, match="'when' is of type date32"):

@@ -11,7 +11,8 @@ from scipy.special import expit, logit
 from scipy.stats import spearmanr
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from lockstep.data.encoding import Encoder, Features
+from lockstep.data.encoding import Encoder
+from lockstep.data.features import Features
 from lockstep.data.labels import Labels
 from lockstep.evaluation.alternatives import DEPTH, alternatives
 from lockstep.evaluation.explanations import (

@@ -13,7 +13,8 @@ from scipy.special import expit
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from lockstep.data import columns
-from lockstep.data.encoding import Encoder, Features
+from lockstep.data.encoding import Encoder
+from lockstep.data.features import Features
 from lockstep.evaluation.membership import (
     attack,
     is_evidence,

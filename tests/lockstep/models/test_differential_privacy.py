@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lockstep.data.encoding import Features
+from lockstep.data.features import Features
 from lockstep.errors import ModelError
 from lockstep.evaluation.membership import attack
 from lockstep.models import saving

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pytest
 import tensorflow as tf
 
-from lockstep.data.encoding import Encoder, Features
+from lockstep.data.encoding import Encoder
+from lockstep.data.features import Features
 from lockstep.data.plausible import Plausible
 from lockstep.data.tables import raw_columns
 from lockstep.errors import ModelError

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lockstep.data.encoding import Encoder, Features
+from lockstep.data.encoding import Encoder
+from lockstep.data.features import Features
 from lockstep.models import checkpoints
 from lockstep.models.checkpoints import values_of
 from lockstep.models.determinism import layer_seeds, make_deterministic
