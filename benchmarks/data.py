@@ -1,7 +1,8 @@
 """What the stages cost by the table's size, and the first ones beside a script of one's own.
 
 `python -m benchmarks.data sizes TABLE...` measures wall time, processor time and peak memory of each stage, each
-in a process of its own; imports count in the memory and not in the times. Tables come from `benchmarks.make_table`.
+in a process of its own (of its children the largest, where that is larger); imports count in the memory and not in the
+times. Tables come from `benchmarks.make_table`.
 With `--stages` it goes on to those that hold their rows in memory: `resample`, `train` and `compress`, each after those
 before it.
 
@@ -36,7 +37,7 @@ CENSUS = Path("data/raw/census.parquet")
 SUITE = Path("data/expectations.json")
 
 _MEASURED = """
-import importlib, json, sys, time
+import importlib, json, resource, sys, time
 from pathlib import Path
 stage, by_hand, argv = sys.argv[1], sys.argv[2] == "by hand", sys.argv[3:]
 module = importlib.import_module("benchmarks.by_hand" if by_hand else f"tasks.{stage}")
@@ -56,8 +57,9 @@ if by_hand:
     getattr(module, stage)(*map(Path, argv))
 else:
     module.main(argv)
+child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 print(json.dumps({"seconds": time.perf_counter() - wall, "cpu": time.process_time() - cpu,
-    "imports": imports, "peak": memory("VmHWM")}))
+    "imports": imports, "peak": max(memory("VmHWM"), child)}))
 """
 
 
@@ -82,7 +84,8 @@ def sizes(tables: list[Path], stages: Sequence[str], epochs: int | None) -> None
 def prepare(folder: Path, rows: int, epochs: int | None = None) -> None:
     """A project whose suite takes that many rows, and which is trained for so many epochs."""
     params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
-    params["train"]["epochs"] = epochs or params["train"]["epochs"]
+    if epochs is not None:
+        params["train"]["epochs"] = epochs
     (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     os.environ["LOCKSTEP_KEYRING"] = str(folder / "keyring.json")
     set_up_keys(params["project"], folder / "lockstep.key-id")

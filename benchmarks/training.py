@@ -77,7 +77,7 @@ def main() -> None:
     labels = np.array(table["income"].to_pylist()) == params.positive
     features = encoder.encode(raw)
     data = training.Data(
-        encoder.read(raw), training.one_hot(labels, 2), np.ones(len(labels), dtype=np.float32)
+        encoder.encode_compact(raw), training.one_hot(labels, 2), np.ones(len(labels), dtype=np.float32)
     )
     arrays = (network_inputs(features), data.targets, data.weights)
     steps = -(-len(labels) // schedule.batch_size)
@@ -114,11 +114,11 @@ def main() -> None:
 
     ours, bare, naive = model(), plain(), plain()
     strategy = tf.distribute.get_strategy()
-    all_batches = batches.Batches(data)
+    feed = batches.Feed(data)
     epochs = count(1)
     rows = {"batch_size": schedule.batch_size, "sample_weight": arrays[2], "verbose": 0}
     ways: dict[str, Callable[[], object]] = {
-        "Lockstep": lambda: training._one_pass(ours, all_batches.of_epoch(schedule, next(epochs)), strategy),
+        "Lockstep": lambda: training._one_pass(ours, feed.epoch(schedule, next(epochs)), strategy),
         "bare fit on arrays": lambda: bare.fit(*arrays[:2], **rows),
         "fit on naive tf.data": lambda: naive.fit(
             tf.data.Dataset.from_tensor_slices(arrays).batch(schedule.batch_size), shuffle=False, verbose=0

@@ -14,7 +14,7 @@ from lockstep.compression.convert import convert, sample_rows
 from lockstep.data.encoding import ENCODER_SCHEMA, Encoder
 from lockstep.data.features import Features
 from lockstep.data.labels import labels_of, refuse_made_rows
-from lockstep.data.tables import SCHEMA, from_parquet, raw_columns
+from lockstep.data.tables import SCHEMA, RawColumns, from_parquet, raw_columns
 from lockstep.evaluation.metrics import ranking
 from lockstep.models import saving
 from lockstep.sealing.vault import open_vault
@@ -69,7 +69,7 @@ def run(
     names = [column.name for column in encoder.inputs]
     chosen = train.take(sample_rows(len(train), params.calibration_rows, params.seed))
     candidates = convert(network, encoder.encode(raw_columns(chosen, names)))
-    features = encoder.encode(raw_columns(validation, names))
+    features = encoder.encode_compact(RawColumns(validation, names))
     labels = labels_of(validation, params.target, params.positive, encoder.classes).codes
     figures = {
         name: ranking(labels, Scorer(encoder, model).score(features)) for name, model in candidates.items()
@@ -141,7 +141,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             encoder,
             vault.read(args.network, role="float-model", schema=saving.SCHEMA),
             from_parquet(vault.read(args.train, role="debiased-train", schema=SCHEMA), compact=True),
-            from_parquet(vault.read(args.validation, role="debiased-validation", schema=SCHEMA)),
+            from_parquet(
+                vault.read(args.validation, role="debiased-validation", schema=SCHEMA), compact=True
+            ),
             params,
         )
         figures["microseconds_per_row"] = {

@@ -11,12 +11,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lockstep.data.batches import Batches, ParquetBatches, ParquetSink, plain
+from lockstep.data.batches import Batches, ParquetBatches, ParquetSink
 from lockstep.data.columns import GROUP, SEEN
 from lockstep.data.labels import Labels, labels_of
 from lockstep.data.row_digests import identical_rows
 from lockstep.data.splitting import Mask, hold_out, joined, latest, of_one_id, times_of
-from lockstep.data.tables import SCHEMA, require
+from lockstep.data.tables import SCHEMA, plain, require
 from lockstep.errors import DataError, ParameterError
 from lockstep.sealing.vault import open_vault
 from tasks._params import Params, key, load_params

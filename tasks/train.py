@@ -144,7 +144,7 @@ def run(
     encoder, data = encode(train_rows, params, transform)
     labels = labels_of(validation, params.target, params.positive, encoder.classes).codes
     held_out = Data(
-        encoder.read(RawColumns(validation, [column.name for column in encoder.inputs])),
+        encoder.encode_compact(RawColumns(validation, [column.name for column in encoder.inputs])),
         one_hot(labels, max(len(encoder.classes), 2)),
         np.ones(len(validation), dtype=np.float32),
     )
@@ -225,7 +225,7 @@ def encode(
         plausible = Plausible.fit(real, [column.name for column in encoder.columns])
         moves = Moves.of_rows(encoder, plausible, params.adversarial, table, params.seed)
     return encoder, Data(
-        encoder.read(table),
+        encoder.encode_compact(table),
         one_hot(labels.codes, len(labels.classes)),
         np.asarray(train_rows[WEIGHT].to_numpy(), dtype=np.float32),
         _group_numbers(train_rows, params) if params.mitigation == "adversarial" else None,

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lockstep.data.encoding import Encoder
-from lockstep.data.features import Features
+from lockstep.data.features import Compact, Features, slices
 from lockstep.errors import ModelError
 
 MODEL_SCHEMA = "litert/1"
@@ -68,15 +68,11 @@ class Scorer:
 
     def probability(self, table: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float64]:
         """Score n rows of raw columns; the answer is as that of `score`."""
-        return self.score(self.encoder.encode(table))
+        return self.score(self.encoder.encode_compact(table))
 
-    def score(self, features: Features) -> npt.NDArray[np.float64]:
+    def score(self, features: Features | Compact) -> npt.NDArray[np.float64]:
         """Score n encoded rows; the answer is float64 of shape (n,), or (n, k) of each of k classes."""
-        n_rows = len(features.codes)
-        parts = [
-            self._logits(Features(features.numeric[i : i + _BATCH], features.codes[i : i + _BATCH]))
-            for i in range(0, n_rows, _BATCH)
-        ]
+        parts = [self._logits(part) for part in slices(features, _BATCH)]
         logits = np.concatenate(parts) if parts else np.empty((0, self._width))
         if self._width == 1:
             return np.asarray(1.0 / (1.0 + np.exp(-logits[:, 0])))

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lockstep.data.sources import read_content
@@ -214,8 +213,3 @@ def write_parquet(file: BinaryIO, table: Batches) -> None:
     for batch in table.batches():
         sink.write(batch)
     sink.close()
-
-
-def plain(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
-    """`column` without dictionary encoding."""
-    return pc.cast(column, column.type.value_type) if pa.types.is_dictionary(column.type) else column

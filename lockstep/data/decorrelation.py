@@ -7,10 +7,9 @@ categories of the sensitive features. `lockstep.fairness.correlation_remover` fi
 from __future__ import annotations
 
 import json
-from collections import ChainMap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -63,15 +62,13 @@ class Decorrelation:
     def apply(self, table: Mapping[str, npt.NDArray[Any]]) -> Mapping[str, npt.NDArray[Any]]:
         """Columns of n rows, the numeric ones without what the sensitive ones tell of them.
 
-        Those that it does not change are asked of `table` when they are needed.
-
-        A missing number stays missing. A row whose sensitive feature is missing, or of a category that does not
-        count, is shifted by nothing on account of that feature.
+        Each is made from `table` when it is asked for. A missing number stays missing. A row whose sensitive feature is
+        missing, or of a category that does not count, is shifted by nothing on account of that feature.
 
         Raises
         ------
         DataError
-            A sensitive feature is missing, or a column to change holds what is no number.
+            A sensitive feature is missing; or, by an item, a column to change holds what is no number.
         """
         absent = [name for name in self.names if name not in table]
         if absent:
@@ -79,17 +76,7 @@ class Decorrelation:
                 f"The model takes out of its features what the sensitive features {absent} tell of them, and these "
                 "are missing. Add them, null where a value is not known."
             )
-        marks = indicators(self.sensitive, table)
-        known = _known(self.sensitive, marks)
-        shifted: dict[str, npt.NDArray[Any]] = {}
-        for residual in self.residuals:
-            values = as_numbers(residual.name, table[residual.name])
-            # Term by term: a matrix product may round a row otherwise among others than alone.
-            for at, (mean, weight) in enumerate(zip(residual.means, residual.weights, strict=True)):
-                values = values - np.where(known[:, at], marks[:, at] - mean, 0.0) * weight
-            shifted[residual.name] = values
-        # Only asked, never written to.
-        return ChainMap(shifted, cast("dict[str, npt.NDArray[Any]]", table))
+        return _Shifted(self, table)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -100,6 +87,35 @@ class Decorrelation:
             tuple(Sensitive(s["name"], s["kind"], tuple(s["categories"])) for s in fields["sensitive"]),
             tuple(Residual(r["name"], tuple(r["means"]), tuple(r["weights"])) for r in fields["residuals"]),
         )
+
+
+class _Shifted(Mapping[str, npt.NDArray[Any]]):
+    """What `Decorrelation.apply` gives."""
+
+    def __init__(self, decorrelation: Decorrelation, table: Mapping[str, npt.NDArray[Any]]) -> None:
+        self._table = table
+        self._residuals = {residual.name: residual for residual in decorrelation.residuals}
+        self._marks = indicators(decorrelation.sensitive, table).astype(bool)
+        self._known = _known(decorrelation.sensitive, self._marks)
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        values = self._table[name]
+        if name not in self._residuals:
+            return values
+        residual, values = self._residuals[name], as_numbers(name, values)
+        # Term by term: a matrix product may round a row otherwise among others than alone.
+        for at, (mean, weight) in enumerate(zip(residual.means, residual.weights, strict=True)):
+            values = values - np.where(self._known[:, at], self._marks[:, at] - mean, 0.0) * weight
+        return values
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._table
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._table)
+
+    def __len__(self) -> int:
+        return len(self._table)
 
 
 def indicators(
@@ -118,7 +134,7 @@ def indicators(
     return np.column_stack(marks) if marks else np.empty((n_rows, 0))
 
 
-def _known(sensitive: Sequence[Sensitive], marks: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+def _known(sensitive: Sequence[Sensitive], marks: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Whether a row is of any category of the feature that a column of `marks` belongs to; shape of `marks`."""
     known = np.empty(marks.shape, dtype=bool)
     start = 0

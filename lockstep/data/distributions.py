@@ -11,10 +11,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lockstep.data.batches import Batches, plain
+from lockstep.data.batches import Batches
 from lockstep.data.expectations import Expectation, public_categories, references
 from lockstep.data.rounding import round_outward
-from lockstep.data.tables import is_category
+from lockstep.data.tables import is_category, plain
 
 BINS = 10
 OTHER = "(other)"

@@ -92,7 +92,8 @@ class Encoder:
             else np.asarray(column.values, dtype=np.float64)
             for column in self.columns
         ]
-        self._edges = [np.asarray(column.edges, dtype=np.float64) for column in self.columns]
+        edges = [np.asarray(column.edges, dtype=np.float64) for column in self.columns]
+        self._scales = [(e[:-1], np.diff(e)) for e in edges]
         self._bins = Bins.of_widths([column.width for column in self.columns if column.width])
 
     @property
@@ -150,7 +151,7 @@ class Encoder:
             shifted = set(decorrelation.changed)
             table = decorrelation.apply(table)
             names = [name for name in names if name not in decorrelation.names]
-        # One column at a time is looked at: a `table` may make each when it is asked for.
+        # One column at a time is looked at, for a `table` may make each when it is asked for.
         categories, numeric, n_rows = {}, [], 0
         for name in names:
             values = table[name]
@@ -182,9 +183,9 @@ class Encoder:
         DataError
             A column is missing, or a numeric one holds what is no number.
         """
-        return self.read(table).features()
+        return self.encode_compact(table).dense()
 
-    def read(self, table: Mapping[str, npt.NDArray[Any]]) -> Compact:
+    def encode_compact(self, table: Mapping[str, npt.NDArray[Any]]) -> Compact:
         """Encode n rows of raw columns, and leave their bins to be made.
 
         Raises
@@ -203,19 +204,21 @@ class Encoder:
         within = np.empty((n_rows, n_binned), dtype=np.uint16)
         shares = np.empty((n_rows, n_binned), dtype=np.float32)
         at = binned = 0
-        for column, vocabulary, edges in zip(self.columns, self._vocabularies, self._edges, strict=True):
-            raw = table[column.name]
-            if isinstance(vocabulary, dict):
-                codes[:, at] = _category_codes(raw, vocabulary, column.buckets)
-            else:
-                values = as_numbers(column.name, raw)
-                if column.coded:
-                    codes[:, at] = _value_codes(values, vocabulary)
-                if column.width:
-                    present = np.where(values == values, values, column.fill)
-                    within[:, binned], shares[:, binned] = place(present, edges)
-                    binned += 1
-            at += column.coded
+        # Far outside a narrow bin the share is infinite, and the bins then 0 or 1 like any other.
+        with np.errstate(over="ignore"):
+            for column, vocabulary, scale in zip(self.columns, self._vocabularies, self._scales, strict=True):
+                raw = table[column.name]
+                if isinstance(vocabulary, dict):
+                    codes[:, at] = _category_codes(raw, vocabulary, column.buckets)
+                else:
+                    values = as_numbers(column.name, raw)
+                    if column.coded:
+                        codes[:, at] = _value_codes(values, vocabulary)
+                    if column.width:
+                        present = np.where(values == values, values, column.fill)
+                        within[:, binned], shares[:, binned] = place(present, *scale)
+                        binned += 1
+                at += column.coded
         codes += self.code_starts
         return Compact(within, shares, codes, self._bins)
 

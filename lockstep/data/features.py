@@ -7,6 +7,7 @@ that lies below it, zeros beyond. The bin and that share are all there is to kee
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,8 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int_] | slice
 """Rows by number, or from one to another."""
+
+_AT_ONCE = 4096
 
 
 class Features(NamedTuple):
@@ -34,6 +37,10 @@ class Features(NamedTuple):
     def take(self, rows: Rows) -> Features:
         """Those `rows`."""
         return Features(self.numeric[rows], self.codes[rows])
+
+    def dense(self) -> Features:
+        """Itself, for callers that take `Compact` rows too."""
+        return self
 
 
 class Bins(NamedTuple):
@@ -64,9 +71,10 @@ class Compact(NamedTuple):
     Attributes
     ----------
     within : ndarray of uint16, shape (n, n_columns)
-        The bin, by its number in the column, in which the number of each column that has bins lies.
+        The bin, by its number in the column, in which the number of each column that has bins lies: the nearest of a
+        number beyond the ends.
     shares : ndarray of float32, shape (n, n_columns)
-        The share of that bin that lies below the number, in [0, 1].
+        The share of that bin that lies below the number; beyond the ends below 0 or above 1.
     codes : ndarray of int32, shape (n, n_coded)
         As in `Features`.
     bins
@@ -82,25 +90,36 @@ class Compact(NamedTuple):
         """Those `rows`."""
         return Compact(self.within[rows], self.shares[rows], self.codes[rows], self.bins)
 
-    def features(self) -> Features:
+    def dense(self) -> Features:
         """What a network reads of them."""
         owners, ranks = self.bins
-        # Exact: the difference is whole, and 0 in the bin that the share is of.
-        numeric = self.within[:, owners] - ranks
-        numeric += self.shares[:, owners]
-        return Features(np.clip(numeric, 0.0, 1.0, out=numeric), self.codes)
+        numeric = np.empty((len(self.codes), len(owners)), dtype=np.float32)
+        for start in range(0, len(numeric), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            # Exact: the difference is whole, and 0 in the bin that the share is of.
+            of_bins = self.within[part][:, owners] - ranks
+            of_bins += self.shares[part][:, owners]
+            np.minimum(np.maximum(of_bins, 0.0, out=of_bins), 1.0, out=numeric[part])
+        return Features(numeric, self.codes)
 
 
-def place(values: Floats, edges: Floats) -> tuple[npt.NDArray[np.intp], Floats]:
-    """Bin between ascending `edges` in which each of `values` lies, the nearest of one beyond, and the share below it.
+def slices(rows: Features | Compact, size: int) -> Iterator[Features]:
+    """Yield `size` rows at a time, or what is left."""
+    for start in range(0, len(rows.codes), size):
+        yield rows.take(slice(start, start + size)).dense()
+
+
+def place(values: Floats, lows: Floats, spans: Floats) -> tuple[npt.NDArray[np.intp], Floats]:
+    """`Compact.within` and `Compact.shares` of one column's numbers.
+
+    Parameters
+    ----------
+    lows, spans
+        Lower edge and width of each bin, ascending.
 
     Notes
     -----
     A share is computed in float64 here and nowhere else: TensorFlow's threads take the smallest numbers for 0.
     """
-    within = np.searchsorted(edges[1:-1], values, side="right")
-    low = edges[within]
-    # Far outside a narrow bin the quotient is infinite, and then 0 or 1 like any other.
-    with np.errstate(over="ignore"):
-        shares = (values - low) / (edges[within + 1] - low)
-    return within, np.clip(shares, 0.0, 1.0)
+    within = lows[1:].searchsorted(values, side="right")
+    return within, (values - lows[within]) / spans[within]

@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lockstep.data.batches import Batches, plain
+from lockstep.data.batches import Batches
 from lockstep.data.row_digests import digests_of
+from lockstep.data.tables import plain
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,8 +10,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lockstep.data.batches import Batches, plain
+from lockstep.data.batches import Batches
 from lockstep.data.splitting import numbered
+from lockstep.data.tables import plain
 
 # Odd, so that a multiplication loses nothing; the digits of the golden ratio, as splitmix64 takes them.
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)

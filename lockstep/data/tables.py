@@ -25,10 +25,17 @@ _COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 _DELIMITED = (".csv", ".tsv", ".txt")
 
 
+_GROUP_ROWS = 1 << 20
+
+
 def to_parquet(table: pa.Table) -> bytes:
     """Parquet with zstd; the same table gives the same bytes."""
-    buffer = io.BytesIO()
-    pq.write_table(table.replace_schema_metadata(None), buffer, compression="zstd")
+    table, buffer = table.replace_schema_metadata(None), io.BytesIO()
+    with pq.ParquetWriter(buffer, table.schema, compression="zstd") as writer:
+        for start in range(0, max(len(table), 1), _GROUP_ROWS):
+            # Where the chunks of a column end would show in the pages.
+            group = table.slice(start, _GROUP_ROWS).combine_chunks()
+            writer.write_table(group, row_group_size=_GROUP_ROWS)
     return buffer.getvalue()
 
 
@@ -38,13 +45,13 @@ def from_parquet(content: bytes, *, compact: bool = False) -> pa.Table:
     Parameters
     ----------
     compact
-        Whether text is read as dictionaries: a row then takes four bytes of each column, but is of another type.
+        Whether text is read as dictionaries, in which a row takes four bytes.
     """
     try:
         text = []
         if compact:
             schema = pq.read_schema(pa.BufferReader(content))
-            text = [field.name for field in schema if pa.types.is_string(field.type)]
+            text = [field.name for field in schema if _is_text(field.type)]
         return pq.read_table(pa.BufferReader(content), read_dictionary=text)
     except (pa.ArrowException, OSError):
         raise DataError("This is no Parquet file, or a damaged one.") from None
@@ -165,10 +172,14 @@ def _of_kind(name: str, values: pa.ChunkedArray, kind: Kind, who: str) -> pa.Chu
     return values
 
 
+def _is_text(dtype: pa.DataType) -> bool:
+    return pa.types.is_string(dtype) or pa.types.is_large_string(dtype)
+
+
 def is_category(dtype: pa.DataType) -> bool:
     """Whether a column of this type holds categories, not numbers."""
     value = dtype.value_type if pa.types.is_dictionary(dtype) else dtype
-    return pa.types.is_string(value) or pa.types.is_large_string(value) or pa.types.is_boolean(value)
+    return _is_text(value) or pa.types.is_boolean(value)
 
 
 def values_of(column: pa.ChunkedArray) -> npt.NDArray[np.object_]:
@@ -176,6 +187,9 @@ def values_of(column: pa.ChunkedArray) -> npt.NDArray[np.object_]:
 
     Equal ones are one object, so that many rows take eight bytes each.
     """
+    if pa.types.is_dictionary(column.type):
+        # Indices of a narrower type have no room for all values of several dictionaries.
+        column = column.cast(pa.dictionary(pa.int32(), column.type.value_type))
     encoded = pa.chunked_array([column.combine_chunks()]).dictionary_encode().combine_chunks()
     values = [*encoded.dictionary.to_pylist(), None]
     distinct = np.empty(len(values), dtype=object)
@@ -184,7 +198,7 @@ def values_of(column: pa.ChunkedArray) -> npt.NDArray[np.object_]:
 
 
 class RawColumns(Mapping[str, npt.NDArray[Any]]):
-    """Columns as `lockstep.data.encoding.Encoder` takes them, each made when it is asked for.
+    """Columns as `lockstep.data.encoding.Encoder` takes them, each made anew whenever it is asked for.
 
     A sensitive feature that is dropped from the features is read under its audit name. An item is an array of shape
     (n_rows,): float64 with NaN for a missing number, object (str) with None for a missing category.
@@ -202,6 +216,9 @@ class RawColumns(Mapping[str, npt.NDArray[Any]]):
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
         return _raw_column(name, self._columns[name])
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._columns
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._columns)
 
@@ -209,16 +226,21 @@ class RawColumns(Mapping[str, npt.NDArray[Any]]):
         return len(self._columns)
 
 
+def plain(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """`column` without dictionary encoding."""
+    return pc.cast(column, column.type.value_type) if pa.types.is_dictionary(column.type) else column
+
+
 def raw_columns(table: pa.Table, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
-    """`RawColumns`, made at once: of few rows, or where each column is asked for several times."""
+    """All of `RawColumns` at once: of few rows, or where columns are asked for several times; raises as these do."""
     return dict(RawColumns(table, names))
 
 
 def _raw_column(name: str, column: pa.ChunkedArray) -> npt.NDArray[Any]:
     if is_category(column.type):
-        if pa.types.is_dictionary(column.type) and not pa.types.is_string(column.type.value_type):
-            column = column.cast(column.type.value_type)
-        return values_of(column if pa.types.is_dictionary(column.type) else pc.cast(column, pa.string()))
+        if pa.types.is_dictionary(column.type) and _is_text(column.type.value_type):
+            return values_of(column)
+        return values_of(pc.cast(plain(column), pa.string()))
     if not (
         pa.types.is_integer(column.type)
         or pa.types.is_floating(column.type)

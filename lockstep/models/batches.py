@@ -9,18 +9,19 @@ import numpy as np
 from lockstep.data.features import Bins, Compact
 from lockstep.models.differential_privacy import poisson_batches
 from lockstep.models.moved_rows import POSITIONS
+from lockstep.models.scoring import network_inputs
 
 if TYPE_CHECKING:
     from lockstep.models.training import Data, Schedule
 
 
-class Batches:
-    """Training rows as TensorFlow holds them, and their batches.
+class Feed:
+    """Training rows as TensorFlow holds them, which it gives in batches.
 
     Attributes
     ----------
     tensors
-        Inputs by name, targets and weights.
+        Inputs by name, or what these are made of; targets; weights.
     """
 
     def __init__(self, data: Data) -> None:
@@ -28,16 +29,14 @@ class Batches:
 
         features = data.features
         self._bins = features.bins if isinstance(features, Compact) else None
-        inputs: dict[str, Any] = features._asdict()
-        inputs.pop("bins", None)
-        inputs = {name: part for name, part in inputs.items() if part.shape[1]}
+        inputs = network_inputs(features)
         if data.moves:
             inputs[POSITIONS] = data.moves.positions
         targets = data.targets if data.groups is None else (data.targets, data.groups)
         self.tensors = tf.nest.map_structure(tf.constant, (inputs, targets, data.weights))
 
-    def of_epoch(self, schedule: Schedule, epoch: int) -> Any:
-        """Their rows depend on seed and epoch alone, so that a resumed run sees the same ones."""
+    def epoch(self, schedule: Schedule, epoch: int) -> Any:
+        """Batches of one epoch: their rows depend on seed and epoch alone, so that a resumed run sees the same ones."""
         import tensorflow as tf
 
         # AutoGraph would write the generated source to a temporary file.
@@ -53,7 +52,7 @@ class Batches:
 
 
 def _numeric(within: Any, shares: Any, bins: Bins) -> Any:
-    """As `Compact.features` computes it."""
+    """As `Compact.dense` makes it."""
     import tensorflow as tf
 
     parts = tf.gather(tf.cast(within, tf.float32), bins.owners, axis=1) - bins.ranks

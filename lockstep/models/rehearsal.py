@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from lockstep.models.batches import Batches
+from lockstep.models.batches import Feed
 from lockstep.models.determinism import layer_seeds, make_deterministic
 from lockstep.models.network import Network, build_for_training
 from lockstep.models.optimizers import make_optimizer
@@ -50,7 +50,7 @@ def rehearse(network: Network, schedule: Schedule, data: Data) -> Callable[[floa
     def one_step(batch: Any) -> Any:
         return train_step(model, batch)
 
-    batches = _endless(Batches(data), schedule)
+    batches = _endless(Feed(data), schedule)
 
     def step(learning_rate: float) -> float:
         rate.scale.assign(learning_rate)
@@ -59,8 +59,8 @@ def rehearse(network: Network, schedule: Schedule, data: Data) -> Callable[[floa
     return step
 
 
-def _endless(batches: Batches, schedule: Schedule) -> Iterator[Any]:
+def _endless(feed: Feed, schedule: Schedule) -> Iterator[Any]:
     epoch = 0
     while True:
         epoch += 1
-        yield from batches.of_epoch(schedule, epoch)
+        yield from feed.epoch(schedule, epoch)

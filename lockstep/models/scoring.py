@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lockstep.data.features import Compact, Features
+from lockstep.data.features import slices as dense_slices
 
 _PREDICT_BATCH = 8192
 
@@ -27,16 +28,16 @@ def probabilities(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.asarray(expit(logits) if logits.shape[1] == 1 else softmax(logits, axis=1))
 
 
-def network_inputs(features: Features) -> dict[str, npt.NDArray[Any]]:
-    """Features by the name of the network's input; an input of no width does not exist."""
-    return {name: part for name, part in features._asdict().items() if part.shape[1]}
+def network_inputs(features: Features | Compact) -> dict[str, npt.NDArray[Any]]:
+    """Features by the name of the network's input, or what these are made of; one of no width does not exist."""
+    parts = features._asdict()
+    parts.pop("bins", None)
+    return {name: part for name, part in parts.items() if part.shape[1]}
 
 
 def slices(features: Features | Compact) -> Iterator[dict[str, npt.NDArray[Any]]]:
     """Yield `network_inputs` of some thousand rows at a time."""
-    for start in range(0, len(features.codes), _PREDICT_BATCH):
-        part = features.take(slice(start, start + _PREDICT_BATCH))
-        yield network_inputs(part.features() if isinstance(part, Compact) else part)
+    return map(network_inputs, dense_slices(features, _PREDICT_BATCH))
 
 
 def average_precision(targets: npt.NDArray[np.float32], answers: npt.NDArray[np.float64]) -> float:

@@ -14,7 +14,7 @@ from lockstep.data.features import Compact, Features
 from lockstep.errors import ModelError
 from lockstep.models import checkpoints
 from lockstep.models.adversary import Adversary, attach, is_own
-from lockstep.models.batches import Batches
+from lockstep.models.batches import Feed
 from lockstep.models.checkpoints import Arrays, Epoch, State, gains
 from lockstep.models.determinism import layer_seeds, make_deterministic
 from lockstep.models.differential_privacy import Privacy
@@ -240,10 +240,10 @@ def train(
             state = start
             checkpoints.restore(state, model)
     infer = inference(model)
-    all_batches = Batches(data)
+    feed = Feed(data)
     while not _is_over(state, schedule):
         epoch = len(state.curve) + 1
-        batches = all_batches.of_epoch(schedule, epoch)
+        batches = feed.epoch(schedule, epoch)
         if schedule.shape == "plateau":
             met = drops(gains(state.curve, schedule.min_gain), max(schedule.patience // 2, 1))
             rate.scale.assign(schedule.decay**met)

@@ -9,13 +9,14 @@ from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from lockstep.data import columns
 from lockstep.data.batches import TableBatches, write_parquet
 from lockstep.data.encoding import Encoder
 from lockstep.data.features import Features
-from lockstep.data.tables import raw_columns
+from lockstep.data.tables import from_parquet, raw_columns
 from lockstep.errors import DataError, ParameterError
 from lockstep.fairness import grid, reweighing
 from lockstep.fairness.groups import differences
@@ -88,6 +89,30 @@ def made(method: Method) -> Made:
 
 def served(encoder: Encoder, rows: pa.Table) -> Features:
     return encoder.encode(raw_columns(rows, [name for name, _ in encoder.inputs]))
+
+
+@pytest.mark.parametrize("method", MOST_FITTED)
+@pytest.mark.parametrize("adversarial", [0.0, 0.1])
+def test_rows_that_are_read_compactly_train_the_same(method: Method, adversarial: float) -> None:
+    result, buffer = made(method).debiased, io.BytesIO()
+    rows = resample.run(result.parts["train"], RESAMPLE).train
+    pq.write_table(rows, buffer, row_group_size=701)
+    wanted = TRAIN.model_copy(update={"mitigation": method, "adversarial": adversarial, "protect": None})
+    wanted = wanted.model_copy(update={"sensitive": ["sex", "race"]})
+    (encoder, data), (other, theirs) = (
+        train.encode(table, wanted, result.transform)
+        for table in (rows, from_parquet(buffer.getvalue(), compact=True))
+    )
+    assert encoder.to_json() == other.to_json()
+    for part, their in zip(data.features.dense(), theirs.features.dense(), strict=True):
+        np.testing.assert_array_equal(part, their)
+    for part, their in ((data.targets, theirs.targets), (data.weights, theirs.weights)):
+        np.testing.assert_array_equal(part, their)
+    if data.groups is not None:
+        np.testing.assert_array_equal(data.groups, theirs.groups)
+    assert (data.moves is None) == (theirs.moves is None) == (adversarial == 0.0)
+    if data.moves and theirs.moves:
+        np.testing.assert_array_equal(data.moves.positions, theirs.moves.positions)
 
 
 def test_every_method_is_registered() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import weakref
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
@@ -15,12 +16,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lockstep.data.decorrelation import Decorrelation, Residual, Sensitive
 from lockstep.data.encoded_columns import FIRST, MISSING, OTHER, Column
 from lockstep.data.encoding import Encoder
 from lockstep.data.tables import raw_columns
 from lockstep.errors import DataError, ModelError
 from lockstep.serving.protocol import parse_request
 
+SHIFT = Decorrelation(
+    (Sensitive("word0", "category", ("x", "y")),),
+    (Residual("number1", (0.25, 0.5), (2.0, -3.0)), Residual("number2", (0.25, 0.5), (1.0, 0.0))),
+)
 NAMED = {"word": ["x", "y", "y", "z"], "number": [1.0, 2.0, 2.5, 7.0]}
 
 
@@ -56,17 +62,22 @@ def test_categories_that_differ_in_their_last_character_are_two() -> None:
 
 
 class MadeOnDemand(Mapping[str, npt.NDArray[Any]]):
-    """Columns that are made when they are asked for; it counts how many are held by then."""
+    """Columns that are made when they are asked for; it counts how often, and how many are held by then."""
 
     def __init__(self, columns: dict[str, npt.NDArray[Any]]) -> None:
         self._columns, self._made, self.most = columns, [], 0
+        self.times: Counter[str] = Counter()
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
         self._made = [made for made in self._made if made() is not None]
         self.most = max(self.most, len(self._made))
+        self.times[name] += 1
         column = self._columns[name].copy()
         self._made.append(weakref.ref(column))
         return column
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._columns
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._columns)
@@ -75,16 +86,19 @@ class MadeOnDemand(Mapping[str, npt.NDArray[Any]]):
         return len(self._columns)
 
 
-def test_a_large_table_is_encoded_column_by_column() -> None:
+@pytest.mark.parametrize("transform", [None, SHIFT])
+def test_a_large_table_is_encoded_column_by_column(transform: Decorrelation | None) -> None:
     columns = table(**{f"{kind}{i}": values for i in range(4) for kind, values in NAMED.items()})
-    on_demand = MadeOnDemand(columns)
-    encoder = Encoder.fit(on_demand, bins=4, min_value_rows=1)
-    assert encoder.to_json() == Encoder.fit(columns, bins=4, min_value_rows=1).to_json()
-    found, wanted = encoder.read(on_demand).features(), encoder.encode(columns)
-    np.testing.assert_array_equal(found.numeric, wanted.numeric)
-    np.testing.assert_array_equal(found.codes, wanted.codes)
-    # The last number and the last word, until the next is made.
-    assert on_demand.most <= 2
+    fitted, on_demand = MadeOnDemand(columns), MadeOnDemand(columns)
+    encoder = Encoder.fit(fitted, bins=4, min_value_rows=1, decorrelation=transform)
+    wanted = Encoder.fit(columns, bins=4, min_value_rows=1, decorrelation=transform)
+    assert encoder.to_json() == wanted.to_json()
+    for part, other in zip(encoder.encode_compact(on_demand).dense(), wanted.encode(columns), strict=True):
+        np.testing.assert_array_equal(part, other)
+    for made in (fitted, on_demand):
+        # The last number and the last word, until the next is made.
+        assert made.most <= 2
+        assert max(made.times.values()) <= 2
 
 
 def test_a_spike_does_not_swallow_the_bins() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import io
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from lockstep.data.project import default_gates, find_roles
@@ -49,13 +51,39 @@ def test_raw_columns_are_floats_or_objects() -> None:
 
 
 def test_text_is_read_as_dictionaries_where_it_shall_be_compact() -> None:
-    words = pa.chunked_array([["x", None, "y"], ["y", "z", "x"]])
-    content = to_parquet(pa.table({"word": words, "number": [1.0, 2.0, None, 4.0, 5.0, 6.0]}))
-    plain, compact = from_parquet(content), from_parquet(content, compact=True)
-    assert pa.types.is_dictionary(compact["word"].type)
-    assert compact["number"].type == plain["number"].type
+    words, buffer = ["x", "y", "y", None, "z", "x"], io.BytesIO()
+    table = pa.table(
+        {
+            "word": words,
+            "large": pa.array(words, pa.large_string()),
+            "known": pa.array(words).dictionary_encode(),
+            "flag": [True, False, None, True, True, False],
+            "number": [1.0, 2.0, None, 4.0, 5.0, 6.0],
+        }
+    )
+    pq.write_table(table, buffer, row_group_size=3)
+    plain, compact = from_parquet(buffer.getvalue()), from_parquet(buffer.getvalue(), compact=True)
+    assert [chunk.dictionary.to_pylist() for chunk in compact["word"].chunks] == [["x", "y"], ["z", "x"]]
+    for name in ("word", "large", "known"):
+        assert pa.types.is_dictionary(compact[name].type)
+    for name in ("flag", "number"):
+        assert compact[name].type == plain[name].type
     for name, column in raw_columns(plain, plain.column_names).items():
         np.testing.assert_array_equal(raw_columns(compact, [name])[name], column)
+
+
+def test_dictionaries_of_narrow_indices_are_read() -> None:
+    parts = [[f"{letter}{i}" for i in range(100)] for letter in "ab"]
+    narrow = pa.dictionary(pa.int8(), pa.string())
+    table = pa.table({"word": pa.chunked_array([pa.array(part).cast(narrow) for part in parts])})
+    assert raw_columns(table, ["word"])["word"].tolist() == [*parts[0], *parts[1]]
+
+
+def test_where_chunks_end_does_not_show_in_the_bytes() -> None:
+    numbers = np.random.default_rng(0).normal(size=160_000)
+    whole = pa.table({"x": numbers})
+    chunked = pa.table({"x": pa.chunked_array([numbers[:131_072], numbers[131_072:]])})
+    assert to_parquet(whole) == to_parquet(chunked) == to_parquet(from_parquet(to_parquet(whole)))
 
 
 def test_a_date_is_no_feature() -> None:

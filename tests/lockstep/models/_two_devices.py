@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 import lockstep.models  # noqa: F401 - sets Keras' backend before its import
-from lockstep.models.batches import Batches
+from lockstep.models.batches import Feed
 from lockstep.models.determinism import layer_seeds, make_deterministic
 from lockstep.models.network import build_for_training, inference
 from lockstep.models.scoring import logits
@@ -30,11 +30,13 @@ network = replace(NETWORK, embedding_dropout=0.0, dropout=0.0)
 def trained(strategy: tf.distribute.Strategy, **changes: object) -> list[np.ndarray]:
     result = train(network, replace(SCHEDULE, **changes), data, DATA, lambda state: None, strategy=strategy)
     weights = {weight.path: weight.numpy() for weight in result.model.weights}
+    answers = logits(inference(result.model), DATA.features)
     if "optimizer" in changes:
-        return [*weights.values(), logits(inference(result.model), DATA.features)]
+        return [*weights.values(), answers]
     # A bias ahead of the normalization has no gradient but rounding's, which Adam makes full steps of: it drifts, and
-    # the mean that the normalization keeps follows it.
-    return [value for path, value in weights.items() if not re.search(r"hidden_\d+/bias|moving_mean", path)]
+    # the mean that the normalization keeps follows it, so that answers hardly differ.
+    drifting = re.compile(r"hidden_\d+/bias|moving_mean")
+    return [*(v for path, v in weights.items() if not drifting.search(path)), answers / 100]
 
 
 def stepped(strategy: tf.distribute.Strategy, own_loop: bool) -> list[np.ndarray]:
@@ -44,7 +46,7 @@ def stepped(strategy: tf.distribute.Strategy, own_loop: bool) -> list[np.ndarray
             network, "float32", layer_seeds(1), synchronized=strategy.num_replicas_in_sync > 1
         )
         model.compile(keras.optimizers.SGD(0.1))
-    batches = Batches(data).of_epoch(SCHEDULE, 1)
+    batches = Feed(data).epoch(SCHEDULE, 1)
     if own_loop:
         losses = run_steps(model, batches, strategy)
         assert len(losses) == len(batches)

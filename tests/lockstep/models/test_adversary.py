@@ -10,7 +10,7 @@ import pytest
 
 from lockstep.models.adversary import Adversary, attach
 from lockstep.models.adversary import gradients as against
-from lockstep.models.batches import Batches
+from lockstep.models.batches import Feed
 from lockstep.models.determinism import layer_seeds, make_deterministic
 from lockstep.models.network import build_for_training
 from lockstep.models.optimizers import make_optimizer
@@ -35,7 +35,7 @@ def model() -> Any:
 
 def gradients(model: Any, groups: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
     """Of a step on as many rows as there are `groups`, by the weight's path."""
-    inputs, targets, weights = Batches(DATA.take(np.arange(len(groups)))).tensors
+    inputs, targets, weights = Feed(DATA.take(np.arange(len(groups)))).tensors
     found, _, _ = against(model, loss_of, (inputs, (targets, groups), weights))
     return {w.path: np.asarray(g) for w, g in zip(model.trainable_weights, found, strict=True)}
 
@@ -53,7 +53,7 @@ def test_rows_of_no_group_teach_the_adversary_nothing(model: Any) -> None:
 def test_among_them_alone_the_network_learns_as_without_an_adversary(model: Any) -> None:
     import tensorflow as tf
 
-    inputs, targets, weights = Batches(DATA.take(np.arange(400))).tensors
+    inputs, targets, weights = Feed(DATA.take(np.arange(400))).tensors
     own = [w for w in model.trainable_weights if "adversary" not in w.path]
     with tf.GradientTape() as tape:
         loss = loss_of(model, inputs, targets, weights, model(inputs, training=True))

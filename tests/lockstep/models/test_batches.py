@@ -1,4 +1,4 @@
-"""Batches of rows that are held by their numbers are those of rows that are held as a network reads them."""
+"""Feed of rows that are held by their numbers are those of rows that are held as a network reads them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lockstep.data.encoded_columns import Column
 from lockstep.data.encoding import Encoder
 from lockstep.data.features import Compact, Features
-from lockstep.models.batches import Batches
+from lockstep.models.batches import Feed
 from lockstep.models.scoring import slices
 from lockstep.models.training import Data
 from tests.lockstep.models.test_models import DATA, ENCODER, RAW, SCHEDULE
@@ -26,8 +26,8 @@ def data(features: Features | Compact) -> Data:
 
 
 def test_an_epoch_has_the_same_batches() -> None:
-    read = replace(DATA, features=ENCODER.read(RAW))
-    epochs = [list(Batches(rows).of_epoch(SCHEDULE, 2)) for rows in (DATA, read)]
+    read = replace(DATA, features=ENCODER.encode_compact(RAW))
+    epochs = [list(Feed(rows).epoch(SCHEDULE, 2)) for rows in (DATA, read)]
     assert len(epochs[0]) == len(epochs[1]) == SCHEDULE.steps(len(DATA.targets))
     for (inputs, *rest), (others, *their_rest) in zip(*epochs, strict=True):
         assert inputs.keys() == others.keys() == {"numeric", "codes"}
@@ -41,18 +41,18 @@ def test_an_epoch_has_the_same_batches() -> None:
 def test_bins_are_equal_property(edges: list[list[float]], numbers: list[float]) -> None:
     columns = [Column(f"{i}", "numeric", (), tuple(of), coded=False) for i, of in enumerate(edges)]
     values = np.array(numbers + [edge for of_column in edges for edge in of_column])
-    rows = Encoder(columns).read({column.name: values for column in columns})
+    rows = Encoder(columns).encode_compact({column.name: values for column in columns})
     ordered = replace(SCHEDULE, batch_size=len(values))
-    made, held = (next(iter(Batches(data(of)).of_epoch(ordered, 1)))[0] for of in (rows, rows.features()))
+    made, held = (next(iter(Feed(data(of)).epoch(ordered, 1)))[0] for of in (rows, rows.dense()))
     # TensorFlow's threads take the smallest numbers for 0.
     tiny = np.finfo(np.float32).tiny
     np.testing.assert_allclose(made["numeric"].numpy(), held["numeric"].numpy(), rtol=0, atol=tiny)
 
 
 def test_many_rows_are_scored_slice_by_slice() -> None:
-    rows = ENCODER.read({name: np.resize(column, 20_000) for name, column in RAW.items()})
+    rows = ENCODER.encode_compact({name: np.resize(column, 20_000) for name, column in RAW.items()})
     sizes = []
-    whole = rows.features()
+    whole = rows.dense()
     for inputs in slices(rows):
         start = sum(sizes)
         sizes.append(len(inputs["codes"]))
