@@ -86,7 +86,7 @@ def _calibrated(answers: Floats, codes: Any, seed: int) -> Floats:
     half = halves(codes, seed)
     calibrated = np.empty(answers.shape)
     for scored in (half, ~half):
-        slope, intercepts = fit_platt(answers[~scored], codes[~scored])
+        slope, intercepts, _ = fit_platt(answers[~scored], codes[~scored])
         calibrated[scored] = probabilities(answers[scored] * slope + intercepts)
     return calibrated
 

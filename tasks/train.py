@@ -35,7 +35,7 @@ from lockstep.models.network import Network, Normalization, Precision, inference
 from lockstep.models.scalars import Scalars
 from lockstep.models.scoring import average_precision, logits
 from lockstep.models.shared_slopes import Slopes
-from lockstep.models.training import Data, Schedule, one_hot
+from lockstep.models.training import Data, Schedule, classes_of, one_hot
 from lockstep.models.unseen import average_unseen
 from lockstep.progress import track
 from lockstep.sealing.vault import open_vault
@@ -181,9 +181,14 @@ def run(
         else:
             trained = train_once(data, checkpoint, after_epoch)
     average_unseen(trained.model, data.features.codes, encoder.code_starts)
-    answers = logits(inference(trained.model), held_out.features)
-    slope, intercepts = fit_platt(answers, labels)
-    fold(trained.model, slope, intercepts)
+    infer = inference(trained.model)
+    answers = logits(infer, held_out.features)
+    taught = None
+    # A row's part in what is published is hidden by the noise of the steps alone.
+    if params.resampling == "none" and privacy is None:
+        taught = logits(infer, data.features), classes_of(data.targets)
+    platt = fit_platt(answers, labels, taught)
+    fold(trained.model, platt)
     report = {
         "features": names,
         "n_train": len(data.targets),
@@ -194,7 +199,12 @@ def run(
         "best_epoch": trained.best_epoch,
         "best_val_average_precision": average_precision(held_out.targets, answers),
         "differential_privacy": promise,
-        "calibration": {"method": "platt", "slope": slope, **_intercepts(encoder.classes, intercepts)},
+        "calibration": {
+            "method": "platt",
+            "slope": platt.slope,
+            **_intercepts(encoder.classes, platt.intercepts),
+            "intercept_from": ["train", "validation"] if platt.of_all else ["validation"],
+        },
     }
     return Trained(encoder.to_json(), saving.to_bytes(trained.network, trained.model), trained.curve, report)
 

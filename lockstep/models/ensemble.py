@@ -12,7 +12,7 @@ import numpy.typing as npt
 from lockstep.models.checkpoints import Checkpoint, Epoch, State, values_of
 from lockstep.models.network import Network, build, inference
 from lockstep.models.scoring import logits, probabilities
-from lockstep.models.training import Data, Schedule, Trained, train
+from lockstep.models.training import Data, Schedule, Trained, classes_of, train
 
 Method = Literal["none", "joint", "bagging", "balanced_bagging", "snapshot"]
 OnEpoch = Callable[[Epoch], None]
@@ -138,16 +138,12 @@ def _bag(targets: npt.NDArray[np.float32], seed: tuple[int, int], *, balanced: b
     rng, n_rows = np.random.default_rng(seed), len(targets)
     if not balanced:
         return rng.integers(n_rows, size=n_rows)
-    classes = _classes(targets)
+    classes = classes_of(targets)
     counts = np.bincount(classes)
     smallest = counts[counts > 0].min()
     return np.concatenate(
         [rng.choice(np.flatnonzero(classes == code), smallest) for code in np.flatnonzero(counts)]
     )
-
-
-def _classes(targets: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-    return targets.argmax(axis=1) if targets.shape[1] > 1 else (targets[:, 0] >= 0.5).astype(np.int64)
 
 
 def _joined(network: Network, members: list[Trained]) -> Trained:

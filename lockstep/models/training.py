@@ -150,6 +150,11 @@ def one_hot(labels: npt.NDArray[Any], n_classes: int) -> npt.NDArray[np.float32]
     return np.eye(n_classes, dtype=np.float32)[labels]
 
 
+def classes_of(targets: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    """Number of each row's likeliest class: the inverse of `one_hot`."""
+    return targets.argmax(axis=1) if targets.shape[1] > 1 else (targets[:, 0] >= 0.5).astype(np.int64)
+
+
 def train(
     network: Network,
     schedule: Schedule,

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 from safetensors.numpy import load
+from scipy.optimize import brentq
+from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
@@ -23,6 +25,8 @@ def train(run: Run) -> dict[str, Any]:
     labels, logits = run.labels(validation), run.logits(run.floating, validation)
     best = max(curve, key=lambda row: (row["val_average_precision"], -row["val_loss"]))
     slope, intercept = _platt(run, labels, logits)
+    if run.card["reports"]["train"]["calibration"]["intercept_from"] == ["train", "validation"]:
+        intercept = _intercept(run, slope, labels, logits)
     return {
         "n_train": len(run.table("evaluate", "trained-on")),
         "n_validation": len(labels),
@@ -46,6 +50,15 @@ def _platt(run: Run, labels: Any, logits: Any) -> tuple[float, float]:
     model = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000)
     model.fit(twice, hits, sample_weight=np.concatenate([target, 1 - target]))
     return float(model.coef_[0, 0]), float(model.intercept_[0])
+
+
+def _intercept(run: Run, slope: float, labels: Any, logits: Any) -> float:
+    """At which training and validation rows together are as often positive as they are said to be."""
+    told, learned = run.card["reports"]["train"]["calibration"], run.table("evaluate", "trained-on")
+    together = np.concatenate([run.logits(run.floating, learned), logits])
+    before = (together - told["intercept"]) / told["slope"]
+    positive = np.concatenate([run.labels(learned), labels]).mean()
+    return float(brentq(lambda shift: expit(slope * before + shift).mean() - positive, -30.0, 30.0))
 
 
 def compress(run: Run) -> dict[str, Any]:

@@ -123,7 +123,7 @@ def learn(
     schedule = replace(schedule, min_steps=300)
     trained = train_ensemble(network, schedule, ensemble, data, held_out, Memory(), lambda epoch: None)
     average_unseen(trained.model, data.features.codes, encoder.code_starts)
-    fold(trained.model, *fit_platt(logits(inference(trained.model), held_out.features), parts[1][1]))
+    fold(trained.model, fit_platt(logits(inference(trained.model), held_out.features), parts[1][1]))
     return encoder, trained, data, *parts[2]
 
 

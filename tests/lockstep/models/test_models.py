@@ -102,17 +102,17 @@ def test_what_is_no_network_is_refused(content: bytes) -> None:
 def test_calibration_undoes_a_shift_and_is_folded_exactly(trained: bytes) -> None:
     _, model = saving.from_bytes(trained)
     before = logits(inference(model), DATA.features)
-    slope, intercepts = fit_platt(before, LABELS)
-    fold(model, slope, intercepts)
+    platt = fit_platt(before, LABELS)
+    fold(model, platt)
     after = logits(inference(model), DATA.features)
-    np.testing.assert_allclose(after, slope * before + intercepts, atol=1e-4)
+    np.testing.assert_allclose(after, platt.slope * before + platt.intercepts, atol=1e-4)
     probability = 1 / (1 + np.exp(-after))
     assert probability.mean() == pytest.approx(LABELS.mean(), abs=1e-3)
 
 
 def test_calibration_never_turns_a_ranking_around() -> None:
     wrong = np.where(LABELS, -1.0, 1.0) + RNG.normal(size=600)
-    assert fit_platt(wrong[:, None], LABELS) == (1.0, np.zeros(1))
+    assert fit_platt(wrong[:, None], LABELS) == (1.0, np.zeros(1), False)
 
 
 def test_every_variant_answers_what_the_network_answers(
