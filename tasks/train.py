@@ -1,4 +1,4 @@
-"""Stage `train`: a Keras network with early stopping on validation average precision, calibrated on validation."""
+"""Stage `train`: a Keras network with early stopping on validation average precision, and calibrated."""
 
 from __future__ import annotations
 
@@ -59,6 +59,7 @@ class TrainParams(PrivacyParams):
     target: str = key("data.target")
     positive: str | None = key("data.positive")
     sensitive: list[str] = key("data.sensitive")
+    time_column: str | None = key("data.time_column")
     min_category_rows: int = key("data.min_category_rows", ge=1)
     mitigation: Method = key("debias.method")
     protect: list[str] | None = key("debias.protect")
@@ -118,7 +119,9 @@ def run(
     transform: Decorrelation | None = None,
     secret: int | None = None,
 ) -> Trained:
-    """Fit encoder and network on the training rows, calibrate on the validation rows.
+    """Fit encoder and network on the training rows, stop and calibrate by the validation rows.
+
+    How common the classes are the calibration learns from both, where training rows are as others (docs/adr/022).
 
     Parameters
     ----------
@@ -184,8 +187,7 @@ def run(
     infer = inference(trained.model)
     answers = logits(infer, held_out.features)
     taught = None
-    # A row's part in what is published is hidden by the noise of the steps alone.
-    if params.resampling == "none" and privacy is None:
+    if _are_as_others(params) and privacy is None:
         taught = logits(infer, data.features), classes_of(data.targets)
     platt = fit_platt(answers, labels, taught)
     fold(trained.model, platt)
@@ -207,6 +209,17 @@ def run(
         },
     }
     return Trained(encoder.to_json(), saving.to_bytes(trained.network, trained.model), trained.curve, report)
+
+
+def _are_as_others(params: TrainParams) -> bool:
+    """Whether training rows are drawn as those to come will be, and each taught its own label as much as any other."""
+    return (
+        params.time_column is None
+        and params.resampling == "none"
+        and params.ensemble != "balanced_bagging"
+        and params.mitigation in ("none", "drop", "correlation", "thresholds")
+        and not params.focal_gamma
+    )
 
 
 def _intercepts(classes: Sequence[str], intercepts: npt.NDArray[np.float64]) -> dict[str, Any]:

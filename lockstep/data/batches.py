@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lockstep.data.sources import read_content
-from lockstep.data.tables import parse_source, refuse_twice
+from lockstep.data.tables import parse_source, refuse_twice, wide
 from lockstep.errors import DataError
 
 BATCH_ROWS = 1 << 16
@@ -87,7 +87,7 @@ class ParquetBatches:
         self._name = name
         with self._readable():
             self._parquet = pq.ParquetFile(file)
-        self.schema = self._parquet.schema_arrow.remove_metadata()
+        self.schema = wide(self._parquet.schema_arrow.remove_metadata())
         self.num_rows = self._parquet.metadata.num_rows
 
     def batches(
@@ -101,13 +101,13 @@ class ParquetBatches:
                 batch = next(iterator, None)
             if batch is None:
                 return
-            yield batch.select(names).replace_schema_metadata(None)
+            yield batch.select(names).replace_schema_metadata(None).cast(self._of(names))
 
     def read(self, columns: Sequence[str]) -> pa.Table:
         """As `Batches.read`."""
         with self._readable():
             table = self._parquet.read(columns=list(columns))
-        return table.select(list(columns)).replace_schema_metadata(None)
+        return table.select(list(columns)).replace_schema_metadata(None).cast(self._of(columns))
 
     def nulls(self, column: str) -> int:
         """As `Batches.nulls`; from the file's statistics where it has them."""
@@ -119,6 +119,9 @@ class ParquetBatches:
             if all(group is not None and group.has_null_count for group in groups):
                 return sum(group.null_count for group in groups)
         return sum(int(batch.column(0).null_count) for batch in self.batches([column]))
+
+    def _of(self, columns: Sequence[str]) -> pa.Schema:
+        return pa.schema([self.schema.field(name) for name in columns])
 
     def _batch_rows(self) -> int:
         """Fewer rows where they are wide; known from the file alone, so that a batch never depends on the machine."""

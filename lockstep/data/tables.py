@@ -52,7 +52,8 @@ def from_parquet(content: bytes, *, compact: bool = False) -> pa.Table:
         if compact:
             schema = pq.read_schema(pa.BufferReader(content))
             text = [field.name for field in schema if _is_text(field.type)]
-        return pq.read_table(pa.BufferReader(content), read_dictionary=text)
+        table = pq.read_table(pa.BufferReader(content), read_dictionary=text)
+        return table.cast(wide(table.schema))
     except (pa.ArrowException, OSError):
         raise DataError("This is no Parquet file, or a damaged one.") from None
 
@@ -176,6 +177,17 @@ def _is_text(dtype: pa.DataType) -> bool:
     return pa.types.is_string(dtype) or pa.types.is_large_string(dtype)
 
 
+def wide(schema: pa.Schema) -> pa.Schema:
+    """`schema` with room in each dictionary's indices for the values of several dictionaries together."""
+    return pa.schema([field.with_type(_wide(field.type)) for field in schema], schema.metadata)
+
+
+def _wide(dtype: pa.DataType) -> pa.DataType:
+    if not pa.types.is_dictionary(dtype):
+        return dtype
+    return pa.dictionary(pa.int32(), dtype.value_type, dtype.ordered)
+
+
 def is_category(dtype: pa.DataType) -> bool:
     """Whether a column of this type holds categories, not numbers."""
     value = dtype.value_type if pa.types.is_dictionary(dtype) else dtype
@@ -187,9 +199,7 @@ def values_of(column: pa.ChunkedArray) -> npt.NDArray[np.object_]:
 
     Equal ones are one object, so that many rows take eight bytes each.
     """
-    if pa.types.is_dictionary(column.type):
-        # Indices of a narrower type have no room for all values of several dictionaries.
-        column = column.cast(pa.dictionary(pa.int32(), column.type.value_type))
+    column = column.cast(_wide(column.type))
     encoded = pa.chunked_array([column.combine_chunks()]).dictionary_encode().combine_chunks()
     values = [*encoded.dictionary.to_pylist(), None]
     distinct = np.empty(len(values), dtype=object)

@@ -11,7 +11,7 @@ Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int_]
 
 _CONTRADICTED = 1e-3
-"""Chance, of rows of one population, that the validation rows are said to contradict the training rows."""
+"""Chance, at most, that rows of one population are said to contradict each other."""
 
 
 class Platt(NamedTuple):
@@ -35,8 +35,8 @@ class Platt(NamedTuple):
 def fit_platt(logits: Floats, labels: Codes, taught: tuple[Floats, Codes] | None = None) -> Platt:
     """Fit the logistic curve from logits to labels, by maximum likelihood.
 
-    Training and resampling shift every logit; rows that the network did not learn from tell by how much. The ranking of
-    a binary classifier stays.
+    Training and resampling shift and stretch the logits; rows that the network did not learn from tell by how much. The
+    ranking of a binary classifier stays.
 
     Parameters
     ----------
@@ -45,10 +45,10 @@ def fit_platt(logits: Floats, labels: Codes, taught: tuple[Floats, Codes] | None
     labels
         Number of each row's class, shape (n,).
     taught
-        The same of the training rows, where no sampler changed how common their classes are. A network is surer of them
+        The same of the training rows, where nothing changed how common their classes are. A network is surer of them
         than of others, so they say nothing of the slope; but they are many, and with the validation rows they tell the
-        intercepts, that is how common the classes are, several times as closely. Where the validation rows contradict
-        them, as after a drift, these are not heard.
+        intercepts, that is how common the classes are, several times as closely. They are not heard where validation
+        rows contradict them, or where one of their logits is not finite.
 
     References
     ----------
@@ -63,7 +63,7 @@ def fit_platt(logits: Floats, labels: Codes, taught: tuple[Floats, Codes] | None
     # A model that ranks worse than chance on validation must not be turned around.
     if alone.slope <= 0:
         return Platt(1.0, np.zeros(logits.shape[1]), False)
-    if taught is None:
+    if taught is None or not np.isfinite(taught[0]).all():
         return alone
     every = _Likelihood(*(np.concatenate(parts) for parts in zip((logits, labels), taught, strict=True)))
     together = every.fit(alone.slope)

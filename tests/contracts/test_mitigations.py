@@ -115,6 +115,28 @@ def test_rows_that_are_read_compactly_train_the_same(method: Method, adversarial
         np.testing.assert_array_equal(data.moves.positions, theirs.moves.positions)
 
 
+@pytest.mark.parametrize(
+    ("changes", "heard"),
+    [
+        ({}, True),
+        ({"mitigation": "thresholds"}, True),
+        ({"mitigation": "reweighing"}, False),
+        ({"resampling": "over"}, False),
+        ({"time_column": "year"}, False),
+        ({"focal_gamma": 1.0}, False),
+        ({"ensemble": "balanced_bagging", "members": 2}, False),
+        ({"dp_noise_multiplier": 1.0, "normalization": "layer"}, False),
+    ],
+)
+def test_training_rows_that_are_not_as_others_do_not_calibrate(changes: dict[str, Any], heard: bool) -> None:
+    parts = made("drop").debiased.parts
+    rows = resample.run(parts["train"], RESAMPLE).train
+    wanted = TRAIN.model_copy(update={"epochs": 1, "hidden": [8], **changes})
+    trained = train.run(rows, parts["validation"], wanted, NoCheckpoint(), secret=1)
+    expected = ["train", "validation"] if heard else ["validation"]
+    assert trained.report["calibration"]["intercept_from"] == expected
+
+
 def test_every_method_is_registered() -> None:
     assert set(get_args(Method)) == set(METHODS)
 

@@ -25,8 +25,8 @@ def train(run: Run) -> dict[str, Any]:
     labels, logits = run.labels(validation), run.logits(run.floating, validation)
     best = max(curve, key=lambda row: (row["val_average_precision"], -row["val_loss"]))
     slope, intercept = _platt(run, labels, logits)
-    if run.card["reports"]["train"]["calibration"]["intercept_from"] == ["train", "validation"]:
-        intercept = _intercept(run, slope, labels, logits)
+    together = _intercept(run, slope, labels, logits)
+    heard = _are_as_others(run) and _contradiction(run, slope, (intercept, together), labels, logits) < 10.83
     return {
         "n_train": len(run.table("evaluate", "trained-on")),
         "n_validation": len(labels),
@@ -36,29 +36,63 @@ def train(run: Run) -> dict[str, Any]:
         "best_epoch": best["epoch"],
         # LiteRT rounds otherwise than Keras does: rows that are all but equal may change places.
         "best_val_average_precision": About(float(average_precision_score(labels, logits)), 2e-3),
-        "calibration": {"slope": About(slope, 1e-2 * slope), "intercept": About(intercept, 1e-2)},
+        "calibration": {
+            "slope": About(slope, 1e-2 * slope),
+            "intercept": About(together if heard else intercept, 1e-2),
+            "intercept_from": ["train", "validation"] if heard else ["validation"],
+        },
     }
 
 
 def _platt(run: Run, labels: Any, logits: Any) -> tuple[float, float]:
     """Platt's curve, fitted anew to the logits from before it was folded in."""
-    told = run.card["reports"]["train"]["calibration"]
-    before = ((logits - told["intercept"]) / told["slope"])[:, None]
-    positive, negative = labels.sum(), (1 - labels).sum()
-    target = np.where(labels == 1, (positive + 1) / (positive + 2), 1 / (negative + 2))
-    twice, hits = np.concatenate([before, before]), np.repeat([1, 0], len(labels))
+    twice, hits = np.tile(_before(run, logits), 2)[:, None], np.repeat([1, 0], len(labels))
+    target = _targets(labels)
     model = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000)
     model.fit(twice, hits, sample_weight=np.concatenate([target, 1 - target]))
     return float(model.coef_[0, 0]), float(model.intercept_[0])
 
 
+def _before(run: Run, logits: Any) -> Any:
+    told = run.card["reports"]["train"]["calibration"]
+    return (logits - told["intercept"]) / told["slope"]
+
+
+def _targets(labels: Any) -> Any:
+    positive, negative = labels.sum(), (1 - labels).sum()
+    return np.where(labels == 1, (positive + 1) / (positive + 2), 1 / (negative + 2))
+
+
 def _intercept(run: Run, slope: float, labels: Any, logits: Any) -> float:
     """At which training and validation rows together are as often positive as they are said to be."""
-    told, learned = run.card["reports"]["train"]["calibration"], run.table("evaluate", "trained-on")
-    together = np.concatenate([run.logits(run.floating, learned), logits])
-    before = (together - told["intercept"]) / told["slope"]
-    positive = np.concatenate([run.labels(learned), labels]).mean()
-    return float(brentq(lambda shift: expit(slope * before + shift).mean() - positive, -30.0, 30.0))
+    learned = run.table("evaluate", "trained-on")
+    before = _before(run, np.concatenate([run.logits(run.floating, learned), logits]))
+    wanted = _targets(np.concatenate([run.labels(learned), labels])).mean()
+    return float(brentq(lambda shift: expit(slope * before + shift).mean() - wanted, -30.0, 30.0))
+
+
+def _are_as_others(run: Run) -> bool:
+    """Whether the training rows tell how common the classes are."""
+    data, train = run.params["data"], run.params["train"]
+    return (
+        data["time_column"] is None
+        and run.params["resample"]["method"] == "none"
+        and run.params["debias"]["method"] in ("none", "drop", "correlation", "thresholds")
+        and train["ensemble"] != "balanced_bagging"
+        and not train["focal_gamma"]
+        and not train["dp_noise_multiplier"]
+    )
+
+
+def _contradiction(
+    run: Run, slope: float, intercepts: tuple[float, float], labels: Any, logits: Any
+) -> float:
+    """Likelihood ratio statistic of the second of two intercepts against the first, by the validation rows."""
+    before, targets = slope * _before(run, logits), _targets(labels)
+    alone, together = (
+        np.sum(np.logaddexp(0, before + shift) - targets * (before + shift)) for shift in intercepts
+    )
+    return float(2 * (together - alone))
 
 
 def compress(run: Run) -> dict[str, Any]:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from lockstep.data import batches as module
-from lockstep.data.batches import ParquetBatches, ParquetSink, TableBatches, open_batches
+from lockstep.data.batches import ParquetBatches, ParquetSink, TableBatches, open_batches, write_parquet
 from lockstep.data.tables import from_parquet, to_parquet
 from lockstep.errors import DataError
 
@@ -85,3 +86,16 @@ def test_a_source_that_changes_meanwhile_is_refused(tmp_path: Path) -> None:
         path.open("r+b") as file,
     ):
         file.write(b"x")
+
+
+def test_dictionaries_of_narrow_indices_are_written_and_read() -> None:
+    parts = [[f"{letter}{i}" for i in range(100)] for letter in "ab"]
+    narrow = pa.dictionary(pa.int8(), pa.string())
+    source, copy = io.BytesIO(), io.BytesIO()
+    table = pa.table({"word": pa.chunked_array([pa.array(part).cast(narrow) for part in parts])})
+    pq.write_table(table, source, row_group_size=100)
+    write_parquet(copy, ParquetBatches(io.BytesIO(source.getvalue()), "source"))
+    for content in (source, copy):
+        read = from_parquet(content.getvalue())
+        assert read["word"].combine_chunks().to_pylist() == [*parts[0], *parts[1]]
+        assert from_parquet(to_parquet(read))["word"].to_pylist() == read["word"].to_pylist()

@@ -1,4 +1,4 @@
-"""Feed of rows that are held by their numbers are those of rows that are held as a network reads them."""
+"""Batches of rows that are held by their numbers are those of rows that are held as a network reads them."""
 
 from __future__ import annotations
 
