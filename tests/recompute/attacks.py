@@ -50,6 +50,9 @@ def membership(run: Run) -> dict[str, Any]:
     _about(attacks["calibrated_loss"]["roc"], len(members))
     judged = max(attacks, key=lambda name: attacks[name]["true_positive_rate"])
     by_group = {feature: _by_group(run, parts, scores[judged], feature, rate) for feature in run.sensitive}
+    if judged == "calibrated_loss":
+        for of_feature in by_group.values():
+            _about_groups(of_feature["groups"])
     return {**counts, "judged": judged, "attacks": attacks, "by_group": by_group}
 
 
@@ -98,6 +101,15 @@ def _about(roc: list[dict[str, Any]], n_members: int) -> None:
     """The stranger is fitted once more: its last digits may put one member before or behind another row."""
     for point in roc:
         point["true_positive_rate"] = About(point["true_positive_rate"], 1.5 / n_members)
+
+
+def _about_groups(groups: dict[str, dict[str, Any]]) -> None:
+    """The same of few rows, where a pair that changes places is seen in the area too."""
+    for figures in groups.values():
+        n_members, n_pairs = figures["n_members"], figures["n_members"] * figures["n_others"]
+        figures["true_positive_rate"] = About(figures["true_positive_rate"], 1.5 / n_members)
+        figures["roc_auc"] = About(figures["roc_auc"], 10 / n_pairs)
+        figures["roc_auc_interval"] = [About(bound, 20 / n_pairs) for bound in figures["roc_auc_interval"]]
 
 
 def _interval(x: Any, y: Any, n_members: int, n_others: int, rate: float, comparisons: int) -> list[float]:
